@@ -1,0 +1,16 @@
+//! What several crates must name alike: ids as types, `Clock`, `Entropy`, `Disk`, checksums.
+//!
+//! Never any logic of Weir, never a dependency on another crate of the project. The real world
+//! (clock, randomness, file system) is reached here and nowhere else, behind traits, so that a
+//! whole cluster can run on a simulated one.
+
+mod clock;
+mod disk;
+mod entropy;
+mod ids;
+pub mod sum;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use disk::{Access, Disk, DiskFile, RealDisk};
+pub use entropy::{Entropy, OsEntropy, SeededEntropy};
+pub use ids::{ClusterId, Incarnation, NodeId, ShardId};

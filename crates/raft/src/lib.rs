@@ -1,0 +1,8 @@
+//! openraft used for one shard, and for all shards of a node. The only crate that knows openraft.
+//!
+//! Never knows RESP or the command line; reaches sled only through `store`, the peers only through
+//! [`Link`](link), time and randomness only through what is handed in.
+
+mod shards;
+
+pub use shards::{NodeStatus, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards};

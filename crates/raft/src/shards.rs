@@ -1,0 +1,132 @@
+//! What the doors (RESP, gRPC) see of the replicated shards. Never openraft's types.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use base::{ClusterId, NodeId, ShardId};
+use streams::command::Command;
+use streams::query::Query;
+use streams::reply::{Entry, Reply};
+use tokio::sync::oneshot;
+
+/// All shards of the cluster, as seen from this node: led here, or elsewhere and forwarded.
+pub trait Shards: Send + Sync + 'static {
+    /// Proposes a command; the answer comes when it is applied here or at the leader after commit.
+    /// Commands given to one shard in some order are applied in that order. A failover is seen as
+    /// latency, up to the request deadline.
+    fn write(&self, shard: ShardId, command: Command) -> Pending;
+
+    /// Asks behind a read barrier.
+    fn read(&self, shard: ShardId, query: Query) -> Pending;
+
+    /// The shard that owns a key's slot.
+    fn shard_of(&self, key: &[u8]) -> ShardId;
+
+    /// Every data shard, in order.
+    fn shards(&self) -> Vec<ShardId>;
+
+    /// What this node knows of itself and its shards.
+    fn status(&self) -> NodeStatus;
+}
+
+/// The answer to a command or query, or why there is none.
+pub type Outcome = Result<Reply<Entry>, ProposeError>;
+
+/// An answer that is on its way. Dropping it does not take the command back.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Outcome>);
+
+impl Pending {
+    /// A pending answer and the sender that completes it.
+    pub fn new() -> (oneshot::Sender<Outcome>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    /// An answer that is there already.
+    pub fn ready(outcome: Outcome) -> Self {
+        let (sender, pending) = Self::new();
+        drop(sender.send(outcome));
+        pending
+    }
+}
+
+impl Future for Pending {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.0).poll(context).map(|got| got.unwrap_or(Err(ProposeError::Stopped)))
+    }
+}
+
+/// Why there is no answer, by who must act.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// This node does not lead the shard; perhaps that one does. Never seen through [`Shards`],
+    /// which forwards, except on the port for cluster-aware clients.
+    #[error("not the leader of shard {shard}")]
+    NotLeader { shard: ShardId, leader: Option<NodeId> },
+    /// A limit in bytes or in kept replies is reached: try again later.
+    #[error("overloaded: {0}")]
+    Overloaded(&'static str),
+    /// The disk of a node that the majority needs is low: only what frees space is taken.
+    #[error("disk space is low on node {0}")]
+    DiskFull(NodeId),
+    /// The deadline passed and the write may have happened, or may yet.
+    #[error("the write may have happened")]
+    Unknown,
+    /// The deadline passed and surely nothing happened.
+    #[error("no leader within the time allowed")]
+    Expired,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopped,
+}
+
+/// What a node knows of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStatus {
+    pub cluster: ClusterId,
+    pub node: NodeId,
+    /// Every local shard has a leader and this replica is caught up.
+    pub ready: bool,
+    /// Replaced nodes are not listed.
+    pub peers: Vec<PeerStatus>,
+    /// The meta group included.
+    pub shards: Vec<ShardStatus>,
+    /// The id that a replacement node would get.
+    pub node_id_next: u64,
+}
+
+/// Another node, or this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerStatus {
+    pub node: NodeId,
+    /// As clients reach them.
+    pub resp: String,
+    pub resp_cluster: String,
+    pub grpc: String,
+    pub peer: String,
+    pub connected: bool,
+    /// How far its clock is from ours in milliseconds, where known.
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// One replica of one shard, as this node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardStatus {
+    pub shard: ShardId,
+    pub leader: Option<NodeId>,
+    pub term: u64,
+    pub last_index: u64,
+    pub committed_index: u64,
+    pub applied_index: u64,
+    pub synced_index: u64,
+    pub checkpoint_index: u64,
+    pub voters: Vec<NodeId>,
+    /// Entries that each follower is behind; known to the leader only.
+    pub lag: Vec<(NodeId, u64)>,
+    /// Of the state at `applied_index`: equal on every replica that applied as much.
+    pub state_hash: u64,
+}

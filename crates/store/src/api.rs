@@ -1,0 +1,115 @@
+//! What a store does, for one replica of each shard of a node. Never how.
+//!
+//! ```text
+//! put, put, ...   parts of checkpoint n, ahead: not visible, may be left over by a crash
+//! switch          one small atomic batch: from here on the shard is at checkpoint n
+//! sweep           what no checkpoint and no pin refers to goes, a little at a time
+//! ```
+
+use std::io;
+
+use base::ShardId;
+use bytes::Bytes;
+
+/// Counts a shard's checkpoints; every part is stored under the number that wrote it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointNumber(pub u64);
+
+/// A named piece of a shard's state. A key starts with nothing in particular; keys that share a
+/// prefix can be dropped together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+/// What the switch to a checkpoint changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Switch {
+    /// Above the shard's current one.
+    pub number: CheckpointNumber,
+    /// Whatever belongs to the checkpoint as a whole: applied log id, membership, shard clock.
+    /// Small.
+    pub meta: Bytes,
+    /// Parts that were put under `number` and are referred to from now on.
+    pub put: Vec<Bytes>,
+    /// Parts that are no longer referred to.
+    pub removed: Vec<Bytes>,
+    /// Every part whose key starts so, and was not put by this checkpoint, is no longer referred to.
+    pub dropped_prefixes: Vec<Bytes>,
+}
+
+/// The checkpoint that a shard is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    pub number: CheckpointNumber,
+    pub meta: Bytes,
+}
+
+/// Keeps everything a checkpoint refers to until it is dropped.
+pub trait Pin: Send + Sync + 'static {
+    /// The checkpoint that is held.
+    fn root(&self) -> Root;
+    /// Keys of its parts, in order, after `after`, at most `limit`.
+    fn keys(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<Bytes>, Error>;
+    /// One of its parts.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error>;
+}
+
+/// The store of a node. Calls may come from any thread; those that change something for one shard
+/// come one after another.
+pub trait Store: Send + Sync + 'static {
+    /// The checkpoint that the shard is at; `None` before its first.
+    fn root(&self, shard: ShardId) -> Result<Option<Root>, Error>;
+
+    /// A part of the current checkpoint.
+    fn get(&self, shard: ShardId, key: &[u8]) -> Result<Option<Bytes>, Error>;
+
+    /// Keys of the current checkpoint that start with `prefix`, in order, after `after`, at most
+    /// `limit`.
+    fn keys(
+        &self,
+        shard: ShardId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, Error>;
+
+    /// Writes parts of a checkpoint ahead. At most [`crate::PUT_PARTS_MAX`] at once. Durable no
+    /// sooner than the switch.
+    fn put(&self, shard: ShardId, number: CheckpointNumber, parts: &[Part]) -> Result<(), Error>;
+
+    /// Makes a checkpoint the current one, atomically and durably, with everything it refers to.
+    /// Refuses a number that isn't above the current one.
+    fn switch(&self, shard: ShardId, switch: Switch) -> Result<(), Error>;
+
+    /// Replaces the shard's whole state: only `switch.put` is referred to afterwards. Installing a
+    /// snapshot: the parts were put under its number before.
+    fn replace(&self, shard: ShardId, switch: Switch) -> Result<(), Error>;
+
+    /// Holds the current checkpoint; `None` before the first.
+    fn pin(&self, shard: ShardId) -> Result<Option<Box<dyn Pin>>, Error>;
+
+    /// Removes a little of what nothing refers to any more. True while there is more.
+    fn sweep(&self, shard: ShardId) -> Result<bool, Error>;
+
+    /// Bytes on disk.
+    fn bytes_on_disk(&self) -> Result<u64, Error>;
+}
+
+/// Why a store can't do what it is asked. None of these is retried.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value that is missing or fails its checksum. The process notes it and ends.
+    #[error("damaged value in the store of shard {shard}, key {key}: {detail}")]
+    Damaged { shard: ShardId, key: String, detail: String },
+    /// The whole store can't be read.
+    #[error("damaged store: {0}")]
+    Unreadable(String),
+    /// The disk refused.
+    #[error("store: {0}")]
+    Io(#[from] io::Error),
+    /// A caller broke the rules of this trait.
+    #[error("store misused: {0}")]
+    Misuse(&'static str),
+}

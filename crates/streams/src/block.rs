@@ -1,0 +1,1 @@
+//! Blocks: the unit in which entries are stored, cached, trimmed with `~` and counted by XINFO.

@@ -1,0 +1,169 @@
+//! What the state machine is asked to do. RESP and gRPC both become these; neither is known here.
+
+use bytes::Bytes;
+
+use crate::id::EntryId;
+
+/// A change, ordered by the log. Option rules that need no state (arity, `LIMIT` without `~`, a
+/// malformed id) are settled by whoever builds the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// XADD.
+    Add(Add),
+    /// XTRIM.
+    Trim { key: Bytes, trim: Trim },
+    /// XDEL.
+    Delete { key: Bytes, ids: Vec<EntryId> },
+    /// XSETID.
+    SetId {
+        key: Bytes,
+        last_id: EntryId,
+        entries_added: Option<u64>,
+        max_deleted_id: Option<EntryId>,
+    },
+    /// XGROUP CREATE.
+    GroupCreate {
+        key: Bytes,
+        group: Bytes,
+        start: GroupStart,
+        make_stream: bool,
+        entries_read: Option<u64>,
+    },
+    /// XGROUP SETID.
+    GroupSetId { key: Bytes, group: Bytes, start: GroupStart, entries_read: Option<u64> },
+    /// XGROUP DESTROY.
+    GroupDestroy { key: Bytes, group: Bytes },
+    /// XGROUP CREATECONSUMER.
+    ConsumerCreate { key: Bytes, group: Bytes, consumer: Bytes },
+    /// XGROUP DELCONSUMER.
+    ConsumerDelete { key: Bytes, group: Bytes, consumer: Bytes },
+    /// XREADGROUP.
+    ReadGroup(ReadGroup),
+    /// XACK.
+    Ack { key: Bytes, group: Bytes, ids: Vec<EntryId> },
+    /// XCLAIM.
+    Claim(Claim),
+    /// XAUTOCLAIM.
+    AutoClaim(AutoClaim),
+    /// DEL, UNLINK: all keys belong to this shard.
+    Remove { keys: Vec<Bytes> },
+    /// Stands in for a command whose deadline passed before it was applied: it will never be.
+    Void,
+}
+
+/// XADD. `fields` is non-empty and of even length: name, value, name, value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Add {
+    pub key: Bytes,
+    pub id: AddId,
+    pub fields: Vec<Bytes>,
+    /// Answer nil instead of making a stream that isn't there (NOMKSTREAM).
+    pub must_exist: bool,
+    pub trim: Option<Trim>,
+}
+
+/// How the id of a new entry is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddId {
+    /// `*`: from the stamp and the stream's last id.
+    Auto,
+    /// `ms-*`: these milliseconds, the next free sequence.
+    Ms(u64),
+    /// As given.
+    Exact(EntryId),
+}
+
+/// What to cut from the head of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trim {
+    pub keep: Keep,
+    /// `~`: whole blocks only.
+    pub approximate: bool,
+    /// At most this many entries go in one call; only with `approximate`. `None` is the default of
+    /// Redis (100 blocks' worth), `Some(0)` is no limit.
+    pub limit: Option<u64>,
+}
+
+/// What a trim leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// MAXLEN: the newest so many entries.
+    Newest(u64),
+    /// MINID: entries with this id or a greater one.
+    From(EntryId),
+}
+
+/// Where a group starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupStart {
+    /// `$`: after the last entry.
+    Last,
+    /// After this id.
+    After(EntryId),
+}
+
+/// XREADGROUP over streams of one shard, in the caller's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadGroup {
+    pub group: Bytes,
+    pub consumer: Bytes,
+    /// At most this many entries a stream; 0 is all.
+    pub count: u64,
+    pub no_ack: bool,
+    pub streams: Vec<(Bytes, ReadFrom)>,
+}
+
+/// What a group reader wants of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// `>`: entries that were never delivered to this group.
+    New,
+    /// Any other id: this consumer's own pending entries after it.
+    History(EntryId),
+}
+
+/// XCLAIM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub key: Bytes,
+    pub group: Bytes,
+    pub consumer: Bytes,
+    pub min_idle_ms: u64,
+    pub ids: Vec<EntryId>,
+    /// When the entry counts as delivered; `None` is now.
+    pub delivered: Option<Delivered>,
+    /// RETRYCOUNT.
+    pub deliveries: Option<u64>,
+    pub force: bool,
+    pub just_id: bool,
+    /// LASTID: moves the group forward, never back.
+    pub last_id: Option<EntryId>,
+}
+
+/// The delivery time that XCLAIM sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// IDLE: so many milliseconds ago.
+    IdleMs(u64),
+    /// TIME: at this Unix time in milliseconds.
+    AtMs(u64),
+}
+
+/// XAUTOCLAIM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoClaim {
+    pub key: Bytes,
+    pub group: Bytes,
+    pub consumer: Bytes,
+    pub min_idle_ms: u64,
+    pub start: EntryId,
+    /// At most this many entries, those that are gone included; at least 1.
+    pub count: u64,
+    pub just_id: bool,
+}
+
+/// The leader's clock, put on a command before it enters the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    pub now_ms: u64,
+}

@@ -1,0 +1,53 @@
+//! What happened, for whoever waits for it. The leader wakes readers with these; followers drop them.
+
+use bytes::Bytes;
+
+use crate::id::EntryId;
+
+/// A change that somebody may be waiting for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An entry was added.
+    Added {
+        key: Bytes,
+        id: EntryId,
+    },
+    /// Entries were cut from the head.
+    Trimmed {
+        key: Bytes,
+    },
+    /// Entries were deleted by id.
+    Deleted {
+        key: Bytes,
+    },
+    /// XSETID.
+    IdSet {
+        key: Bytes,
+    },
+    /// A group was made, moved or destroyed.
+    GroupCreated {
+        key: Bytes,
+        group: Bytes,
+    },
+    GroupMoved {
+        key: Bytes,
+        group: Bytes,
+    },
+    GroupDestroyed {
+        key: Bytes,
+        group: Bytes,
+    },
+    /// A consumer was made or removed.
+    ConsumerCreated {
+        key: Bytes,
+        group: Bytes,
+    },
+    ConsumerDeleted {
+        key: Bytes,
+        group: Bytes,
+    },
+    /// The key is gone.
+    Removed {
+        key: Bytes,
+    },
+}

@@ -1,0 +1,21 @@
+//! Every limit of the state machine, with its reason. They are part of what `apply` does, so a
+//! change of one is a change of the format.
+
+/// Entries in a block; Redis's `stream-node-max-entries`. Visible in `~` trimming.
+pub const BLOCK_ENTRIES_MAX: usize = 100;
+
+/// Bytes in a block; Redis's `stream-node-max-bytes`. Visible in `~` trimming.
+pub const BLOCK_BYTES_MAX: usize = 4096;
+
+/// What `~` trimming removes at most in one call when no LIMIT is given: 100 blocks' worth, as
+/// Redis does.
+pub const TRIM_ENTRIES_MAX_DEFAULT: u64 = 100 * BLOCK_ENTRIES_MAX as u64;
+
+/// Entries that one read delivers at most, whatever COUNT says: their blocks are in memory at once.
+pub const READ_ENTRIES_MAX: u64 = 1_000_000;
+
+/// Replies of one gateway that are kept until it says that its client has them.
+pub const KEPT_REPLIES_MAX: usize = 4096;
+
+/// Bytes of the same.
+pub const KEPT_REPLY_BYTES_MAX: usize = 4 << 20;

@@ -1,0 +1,57 @@
+//! What the state machine is asked to answer without changing anything.
+
+use bytes::Bytes;
+
+use crate::id::EntryId;
+
+/// A question. Linearizable when asked behind a read barrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// XLEN.
+    Length { key: Bytes },
+    /// XRANGE, XREVRANGE: both ends inclusive, `start <= end` not required (then empty).
+    Range { key: Bytes, start: EntryId, end: EntryId, count: Option<u64>, reverse: bool },
+    /// XREAD without blocking, over streams of one shard, in the caller's order.
+    Read { count: u64, streams: Vec<(Bytes, After)> },
+    /// XPENDING, the short form.
+    PendingSummary { key: Bytes, group: Bytes },
+    /// XPENDING with a range.
+    PendingRange {
+        key: Bytes,
+        group: Bytes,
+        min_idle_ms: u64,
+        start: EntryId,
+        end: EntryId,
+        count: u64,
+        consumer: Option<Bytes>,
+    },
+    /// XINFO STREAM.
+    Stream { key: Bytes },
+    /// XINFO STREAM FULL; a count of 0 is all.
+    StreamFull { key: Bytes, count: u64 },
+    /// XINFO GROUPS.
+    Groups { key: Bytes },
+    /// XINFO CONSUMERS.
+    Consumers { key: Bytes, group: Bytes },
+    /// EXISTS: how many of these keys exist, a key named twice counting twice.
+    Exists { keys: Vec<Bytes> },
+    /// TYPE.
+    Type { key: Bytes },
+    /// DBSIZE, for this shard.
+    KeysCount,
+    /// Whether a group reader of `>` would be given anything, or its consumer has to be made: what
+    /// the shell asks before it proposes a [`crate::command::ReadGroup`]. Answered by
+    /// [`crate::reply::Reply::Count`] (1 propose, 0 don't) or a refusal.
+    WouldDeliver(crate::command::ReadGroup),
+}
+
+/// From where XREAD reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Entries after this id.
+    Id(EntryId),
+    /// `$`: after the last id at the time of the call, so: nothing, without blocking.
+    Last,
+    /// `+`: the last entry that exists.
+    Newest,
+}

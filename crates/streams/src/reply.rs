@@ -1,0 +1,167 @@
+//! What the state machine answers. Replies are data: shapes of RESP2, RESP3 and gRPC are made of
+//! them by the doors.
+//!
+//! `apply` and `answer` give a `Reply<EntryRef>`, which names entries but holds none; the leader,
+//! which has somebody to answer, turns it into a `Reply<Entry>`.
+
+use bytes::Bytes;
+
+use crate::error::Refusal;
+use crate::id::{EntryId, StreamNumber};
+
+/// An entry by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef {
+    pub stream: StreamNumber,
+    pub id: EntryId,
+}
+
+/// An entry with its fields, or without where it no longer exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub id: EntryId,
+    /// Name, value, name, value; `None` where the entry was deleted or trimmed.
+    pub fields: Option<Vec<Bytes>>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<E> {
+    /// Done, nothing more to say.
+    Ok,
+    /// Nothing: NOMKSTREAM on a missing stream, a read that found nothing, XRANGE COUNT 0.
+    Nil,
+    /// A number: XLEN, XDEL, XTRIM, XACK, DEL, EXISTS, ...
+    Count(u64),
+    /// The id of the entry that was added.
+    Added(EntryId),
+    /// XRANGE, XREVRANGE, XCLAIM.
+    Entries(Vec<E>),
+    /// XCLAIM JUSTID.
+    Ids(Vec<EntryId>),
+    /// XREAD, XREADGROUP: in the caller's order, streams with nothing left out (but see history).
+    Streams(Vec<(Bytes, Vec<E>)>),
+    /// XAUTOCLAIM.
+    AutoClaimed { next: EntryId, claimed: Claimed<E>, deleted: Vec<EntryId> },
+    /// XPENDING, the short form.
+    PendingSummary(PendingSummary),
+    /// XPENDING with a range.
+    Pending(Vec<PendingEntry>),
+    /// XINFO STREAM.
+    Stream(Box<StreamInfo<E>>),
+    /// XINFO STREAM FULL.
+    StreamFull(Box<StreamFullInfo<E>>),
+    /// XINFO GROUPS.
+    Groups(Vec<GroupInfo>),
+    /// XINFO CONSUMERS.
+    Consumers(Vec<ConsumerInfo>),
+    /// TYPE: whether the key is a stream.
+    Type { exists: bool },
+    /// A deterministic no.
+    Refused(Refusal),
+}
+
+/// What XAUTOCLAIM gives of each entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed<E> {
+    Entries(Vec<E>),
+    Ids(Vec<EntryId>),
+}
+
+/// XPENDING, the short form. `total` 0 has no range and no consumers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PendingSummary {
+    pub total: u64,
+    pub range: Option<(EntryId, EntryId)>,
+    /// Consumers with pending entries, by name.
+    pub consumers: Vec<(Bytes, u64)>,
+}
+
+/// One line of XPENDING with a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingEntry {
+    pub id: EntryId,
+    pub consumer: Bytes,
+    pub idle_ms: u64,
+    pub deliveries: u64,
+}
+
+/// What XINFO STREAM says in both forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSummary {
+    pub length: u64,
+    /// Blocks, the open one included: `radix-tree-keys`.
+    pub blocks_count: u64,
+    /// Nodes of the radix tree that Redis would have, for `radix-tree-nodes`.
+    pub tree_nodes_count: u64,
+    pub last_id: EntryId,
+    pub max_deleted_id: EntryId,
+    pub entries_added: u64,
+    pub first_id: EntryId,
+}
+
+/// XINFO STREAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamInfo<E> {
+    pub summary: StreamSummary,
+    pub groups_count: u64,
+    pub first: Option<E>,
+    pub last: Option<E>,
+}
+
+/// XINFO STREAM FULL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamFullInfo<E> {
+    pub summary: StreamSummary,
+    pub entries: Vec<E>,
+    pub groups: Vec<GroupFullInfo>,
+}
+
+/// A group in XINFO STREAM FULL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupFullInfo {
+    pub info: GroupInfo,
+    pub pending: Vec<PendingDetail>,
+    pub consumers: Vec<ConsumerFullInfo>,
+}
+
+/// A pending entry in XINFO STREAM FULL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingDetail {
+    pub id: EntryId,
+    pub consumer: Bytes,
+    pub delivered_ms: u64,
+    pub deliveries: u64,
+}
+
+/// A consumer in XINFO STREAM FULL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerFullInfo {
+    pub name: Bytes,
+    pub seen_ms: u64,
+    /// When it was last given an entry, if ever.
+    pub active_ms: Option<u64>,
+    pub pending_count: u64,
+    pub pending: Vec<PendingDetail>,
+}
+
+/// XINFO GROUPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInfo {
+    pub name: Bytes,
+    pub consumers_count: u64,
+    pub pending_count: u64,
+    pub last_delivered_id: EntryId,
+    pub entries_read: Option<u64>,
+    pub lag: Option<u64>,
+}
+
+/// XINFO CONSUMERS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerInfo {
+    pub name: Bytes,
+    pub pending_count: u64,
+    pub idle_ms: u64,
+    /// Since it was last given an entry; `None` where it never was.
+    pub inactive_ms: Option<u64>,
+}
