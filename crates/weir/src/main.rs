@@ -1,1 +1,3 @@
+//! The binary: command line and nothing else.
+
 fn main() {}

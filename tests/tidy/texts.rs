@@ -1,0 +1,63 @@
+//! Headers, exceptions, and words that don't belong into an open-source project.
+
+use std::path::Path;
+
+use super::source::{self, File};
+
+const SCRIPT_LINES_MAX: usize = 50;
+
+/// What a Rust file lacks, in words.
+pub(crate) fn broken(file: &File) -> Vec<String> {
+    let mut broken = Vec::new();
+    if !file.text.starts_with("//!") {
+        broken.push(format!("{}: opens without `//!`", file.path));
+    }
+    for (number, line) in file.text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        if code.contains(concat!("#[", "allow(")) || code.contains(concat!("#![", "allow(")) {
+            let path = &file.path;
+            broken.push(format!("{path}:{}: say #[expect(.., reason = \"..\")]", number + 1));
+        }
+    }
+    broken
+}
+
+/// Scripts that are too long to be read at a glance.
+pub(crate) fn broken_scripts(root: &Path) -> Vec<String> {
+    let scripts = std::fs::read_dir(root.join("scripts")).expect("scripts/ is there");
+    let mut broken = Vec::new();
+    for script in scripts {
+        let path = script.expect("a readable folder").path();
+        let lines = std::fs::read_to_string(&path).expect("a text").lines().count();
+        if lines >= SCRIPT_LINES_MAX {
+            broken.push(format!("{}: {lines} lines", source::relative(&path, root)));
+        }
+    }
+    broken
+}
+
+/// Paths of one machine and addresses of package registries.
+pub(crate) fn broken_words(root: &Path) -> Vec<String> {
+    const WORDS: &[&str] = &[
+        concat!("/wo", "rk/"),
+        concat!("/ho", "me/"),
+        concat!("crates", ".io/"),
+        concat!("static.crates", ".io"),
+        concat!("index.crates", ".io"),
+        concat!("py", "pi.org"),
+        concat!("registry.np", "mjs.org"),
+        concat!("deb.deb", "ian.org"),
+    ];
+    let mut files = source::files(root, "");
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "Cargo.toml"] {
+        files.push(root.join(name));
+    }
+    let mut broken = Vec::new();
+    for path in files {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for word in WORDS.iter().filter(|word| text.contains(**word)) {
+            broken.push(format!("{}: says {word}", source::relative(&path, root)));
+        }
+    }
+    broken
+}
