@@ -3,6 +3,8 @@
 //! Never knows RESP or the command line; reaches sled only through `store`, the peers only through
 //! [`Link`](link), time and randomness only through what is handed in.
 
+pub mod runtime;
 mod shards;
+pub mod types;
 
 pub use shards::{NodeStatus, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards};
