@@ -1,1 +1,6 @@
-//! placeholder
+//! The program without its command line: sockets, Redis commands, gRPC, HTTP, configuration.
+//!
+//! Never knows sled or openraft: the replicated shards are a `raft::Shards` to it. Never reads
+//! arguments or the environment: both are handed in.
+
+pub mod config;
