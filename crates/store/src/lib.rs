@@ -5,8 +5,10 @@
 //! sled.
 
 mod api;
+pub mod conformance;
+pub mod limits;
+mod memory;
 
 pub use api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
-
-/// Parts in one [`Store::put`]: a batch of sled holds all other batches up, so it stays short.
-pub const PUT_PARTS_MAX: usize = 64;
+pub use limits::{PART_KEY_BYTES_MAX, PUT_PARTS_MAX};
+pub use memory::{Memory, SwitchFault};
