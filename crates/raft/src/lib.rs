@@ -7,4 +7,6 @@ pub mod runtime;
 mod shards;
 pub mod types;
 
-pub use shards::{NodeStatus, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards};
+pub use shards::{
+    NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
+};

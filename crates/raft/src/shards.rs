@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use base::{ClusterId, NodeId, ShardId};
 use streams::command::Command;
 use streams::query::Query;
 use streams::reply::{Entry, Reply};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// All shards of the cluster, as seen from this node: led here, or elsewhere and forwarded.
 pub trait Shards: Send + Sync + 'static {
@@ -35,13 +37,19 @@ pub type Outcome = Result<Reply<Entry>, ProposeError>;
 
 /// An answer that is on its way. Dropping it does not take the command back.
 #[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Outcome>);
+pub struct Pending {
+    answer: oneshot::Receiver<Outcome>,
+    observer: Option<(Instant, Observer)>,
+}
+
+/// Told how long an answer took, once.
+pub type Observer = fn(Duration, &Outcome);
 
 impl Pending {
     /// A pending answer and the sender that completes it.
     pub fn new() -> (oneshot::Sender<Outcome>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Self(receiver))
+        (sender, Self { answer: receiver, observer: None })
     }
 
     /// An answer that is there already.
@@ -50,13 +58,25 @@ impl Pending {
         drop(sender.send(outcome));
         pending
     }
+
+    /// The same answer, with `observer` told when it is taken how long it took from now.
+    #[must_use]
+    pub fn observed(mut self, observer: Observer) -> Self {
+        self.observer = Some((Instant::now(), observer));
+        self
+    }
 }
 
 impl Future for Pending {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.0).poll(context).map(|got| got.unwrap_or(Err(ProposeError::Stopped)))
+        let got = std::task::ready!(Pin::new(&mut self.answer).poll(context));
+        let outcome = got.unwrap_or(Err(ProposeError::Stopped));
+        if let Some((asked, observer)) = self.observer.take() {
+            observer(asked.elapsed(), &outcome);
+        }
+        Poll::Ready(outcome)
     }
 }
 

@@ -4,3 +4,9 @@
 //! arguments or the environment: both are handed in.
 
 pub mod config;
+pub mod failure;
+mod http;
+pub mod logging;
+pub mod metrics;
+pub mod node;
+pub mod ports;

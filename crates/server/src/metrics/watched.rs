@@ -1,0 +1,49 @@
+//! The shards as the doors see them, with every write counted. Never an answer of its own.
+
+use std::sync::Arc;
+
+use base::ShardId;
+use raft::{NodeStatus, Pending, Shards};
+use streams::command::Command;
+use streams::query::Query;
+
+use super::{Groups, observe_write};
+
+/// Shards, observed: both doors are counted alike, and neither has to think of it.
+pub struct Watched {
+    shards: Arc<dyn Shards>,
+    groups: Arc<Groups>,
+}
+
+impl Watched {
+    pub(crate) fn new(shards: Arc<dyn Shards>, groups: Arc<Groups>) -> Self {
+        Self { shards, groups }
+    }
+}
+
+impl Shards for Watched {
+    fn write(&self, shard: ShardId, command: Command) -> Pending {
+        observe_write(self.shards.write(shard, command))
+    }
+
+    fn read(&self, shard: ShardId, query: Query) -> Pending {
+        if let Query::WouldDeliver(read) = &query {
+            for (key, _) in &read.streams {
+                self.groups.note(key, &read.group);
+            }
+        }
+        self.shards.read(shard, query)
+    }
+
+    fn shard_of(&self, key: &[u8]) -> ShardId {
+        self.shards.shard_of(key)
+    }
+
+    fn shards(&self) -> Vec<ShardId> {
+        self.shards.shards()
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.shards.status()
+    }
+}
