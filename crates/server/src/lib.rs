@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod failure;
+pub mod grpc;
 mod http;
 pub mod logging;
 pub mod metrics;
