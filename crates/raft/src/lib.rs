@@ -3,10 +3,14 @@
 //! Never knows RESP or the command line; reaches sled only through `store`, the peers only through
 //! [`Link`](link), time and randomness only through what is handed in.
 
+pub mod link;
+pub mod network;
+pub mod node;
 pub mod runtime;
 mod shards;
 pub mod types;
 
+pub use node::{Driver, Failure, Member, Node, OpenStore, Options, Reads, World};
 pub use shards::{
     NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
 };

@@ -1,0 +1,3 @@
+//! openraft's network traits over a [`crate::link::Link`], and the link over gRPC.
+
+pub mod grpc;

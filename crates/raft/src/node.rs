@@ -1,0 +1,201 @@
+//! All shards of this node: opens the data directory, joins or forms the cluster, runs a group for
+//! each shard and answers for any of them. Never a socket for clients.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, Disk, Entropy, NodeId, ShardId};
+use store::Store;
+use streams::command::Command;
+use streams::query::Query;
+use tokio::sync::watch;
+
+use crate::link::Link;
+use crate::shards::{NodeStatus, Pending, ProposeError, Shards};
+
+/// Opens a store in a directory.
+pub type OpenStore =
+    Arc<dyn Fn(&std::path::Path) -> Result<Arc<dyn Store>, store::Error> + Send + Sync>;
+
+/// Everything that the world can change, handed in.
+#[derive(Clone)]
+pub struct World {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub link: Arc<dyn Link>,
+    pub open_store: OpenStore,
+    pub driver: Driver,
+}
+
+/// Who drives the committer of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// A thread of its own: production.
+    Thread,
+    /// A task of the runtime: simulation.
+    Task,
+}
+
+/// A line of the `[[node]]` list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Where other nodes reach it.
+    pub peer: String,
+    /// Where clients reach it.
+    pub resp: String,
+    pub resp_cluster: String,
+    pub grpc: String,
+}
+
+/// What a node is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub node: NodeId,
+    pub data_dir: PathBuf,
+    /// The `[[node]]` list, this node included. Read when the cluster forms; later only to find
+    /// peers until the meta group has been heard.
+    pub members: BTreeMap<NodeId, Member>,
+    /// How many data shards the cluster is made with.
+    pub shards: u16,
+    /// Checksum of the `[cluster]` section: peers must agree on it.
+    pub settings: u32,
+    pub heartbeat: Duration,
+    /// Shortest and longest.
+    pub election: (Duration, Duration),
+    /// From a command's arrival to `Unknown` or `Expired`.
+    pub request_timeout: Duration,
+    /// Caches, buffers and queues together, in bytes.
+    pub memory_bytes: u64,
+    /// Below this many bytes free, only what frees space is taken.
+    pub disk_free_min: u64,
+    pub segment_bytes: u64,
+    pub ballast_bytes: u64,
+    /// Of the journal, kept for followers that were away briefly.
+    pub kept_bytes: u64,
+    /// Dirty bytes of a shard that make it write a checkpoint.
+    pub checkpoint_dirty_bytes: u64,
+    pub reads: Reads,
+}
+
+/// How reads make sure that they are not stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// A round to a majority, shared by all reads that wait.
+    #[default]
+    Quorum,
+    /// Under the leader's lease.
+    Lease,
+}
+
+impl Default for Options {
+    /// The documented defaults; `node`, `data_dir` and `members` are to be set.
+    fn default() -> Self {
+        Self {
+            node: NodeId(0),
+            data_dir: PathBuf::new(),
+            members: BTreeMap::new(),
+            shards: 8,
+            settings: 0,
+            heartbeat: Duration::from_millis(200),
+            election: (Duration::from_millis(800), Duration::from_millis(1600)),
+            request_timeout: Duration::from_secs(10),
+            memory_bytes: 1 << 30,
+            disk_free_min: 2 << 30,
+            segment_bytes: 64 << 20,
+            ballast_bytes: 64 << 20,
+            kept_bytes: 256 << 20,
+            checkpoint_dirty_bytes: 8 << 20,
+            reads: Reads::Quorum,
+        }
+    }
+}
+
+/// Why a node doesn't start, or ends. The message is one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// What it was told can't be right.
+    #[error("{0}")]
+    Config(String),
+    /// Its data can't be trusted, or is gone.
+    #[error("{0}")]
+    Untrusted(String),
+    /// The machine refuses: repair it, then start again.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Config(_) => 1,
+            Failure::Untrusted(_) => 2,
+            Failure::Refused(_) => 3,
+        }
+    }
+}
+
+/// All shards of this node.
+pub struct Node {
+    failure: watch::Sender<Option<Failure>>,
+}
+
+impl Node {
+    /// Opens the data directory, starts a group for each shard and returns; the cluster forms, and
+    /// leaders appear, behind it ([`NodeStatus::ready`]). Call it inside the tokio runtime that is
+    /// to carry the shards.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the data directory, or the machine.
+    pub async fn start(_options: Options, _world: World) -> Result<Arc<Node>, Failure> {
+        Err(Failure::Refused("the raft layer is not wired yet".into()))
+    }
+
+    /// Ends when the node must: the process says why and exits with [`Failure::exit_code`].
+    pub async fn failed(&self) -> Failure {
+        let mut watch = self.failure.subscribe();
+        let found = watch.wait_for(Option::is_some).await;
+        found.ok().and_then(|found| found.clone()).expect("the sender lives as long as the node")
+    }
+
+    /// Hands every leadership over and waits (bounded) until others lead: first step of SIGTERM.
+    /// Commands are still taken and forwarded.
+    pub async fn hand_over(&self) {}
+
+    /// Stops all groups, syncs the journal, closes the link. Nothing is taken any more.
+    pub async fn stop(&self) {}
+
+    /// Puts a new node, with the returned id, into the place of one that is lost, in every shard.
+    /// Returns once the meta group has it; the shards follow behind it.
+    ///
+    /// # Errors
+    /// One line that says why not.
+    pub async fn replace(&self, _lost: NodeId, _member: Member) -> Result<NodeId, String> {
+        Err("not yet".into())
+    }
+}
+
+impl Shards for Node {
+    fn write(&self, _shard: ShardId, _command: Command) -> Pending {
+        Pending::ready(Err(ProposeError::Stopped))
+    }
+
+    fn read(&self, _shard: ShardId, _query: Query) -> Pending {
+        Pending::ready(Err(ProposeError::Stopped))
+    }
+
+    fn shard_of(&self, _key: &[u8]) -> ShardId {
+        ShardId(0)
+    }
+
+    fn shards(&self) -> Vec<ShardId> {
+        Vec::new()
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus::default()
+    }
+}
