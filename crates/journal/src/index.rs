@@ -1,0 +1,187 @@
+//! What the journal knows of one shard's log, in memory: where each entry lies, which terms begin
+//! where, and the newest entries themselves. Never any I/O.
+//!
+//! Kept true: slots are those of `first..first + slots.len()`; a later slot lies later in the
+//! journal; `recent` holds the newest entries without a hole; an entry that isn't in a segment
+//! yet is in `recent`.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::format::ShardState;
+use crate::handover::InBatch;
+use crate::types::{LogId, LogState, Record};
+
+/// Where an entry lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) at: InBatch,
+    /// Bytes of the payload.
+    pub(crate) length: u32,
+    pub(crate) kind: u8,
+}
+
+/// One shard's log.
+#[derive(Debug, Default)]
+pub(crate) struct ShardLog {
+    pub(crate) state: ShardState,
+    first: u64,
+    slots: VecDeque<Slot>,
+    /// The first entry of each term that is present, oldest first.
+    terms: VecDeque<LogId>,
+    /// Payloads of the newest entries.
+    recent: VecDeque<Bytes>,
+    recent_bytes: usize,
+}
+
+impl ShardLog {
+    /// The state and both ends.
+    pub(crate) fn log_state(&self) -> LogState {
+        LogState {
+            vote: self.state.vote.clone(),
+            committed: self.state.committed,
+            purged: self.state.purged,
+            last: self.last().or(self.state.purged),
+            first_index: (!self.slots.is_empty()).then_some(self.first),
+        }
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        let term = self.terms.back()?.term;
+        Some(LogId { term, index: self.end() - 1 })
+    }
+
+    /// The index after the last entry.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// The index of the first entry, where there is one.
+    pub(crate) fn first(&self) -> Option<(u64, Slot)> {
+        self.slots.front().map(|slot| (self.first, *slot))
+    }
+
+    /// The first entry of each term, then the last entry.
+    pub(crate) fn term_starts(&self) -> Vec<LogId> {
+        let mut starts: Vec<LogId> = self.terms.iter().copied().collect();
+        if let Some(last) = self.last()
+            && starts.last() != Some(&last)
+        {
+            starts.push(last);
+        }
+        starts
+    }
+
+    /// The term of an entry that is present.
+    pub(crate) fn term(&self, index: u64) -> u64 {
+        let after = self.terms.partition_point(|start| start.index <= index);
+        self.terms[after - 1].term
+    }
+
+    /// The slot of an entry that is present.
+    pub(crate) fn slot(&self, index: u64) -> Slot {
+        let at = usize::try_from(index - self.first).expect("slots are in memory");
+        self.slots[at]
+    }
+
+    /// The payload of an entry, when it is among the newest.
+    pub(crate) fn recent(&self, index: u64) -> Option<&Bytes> {
+        let from_end = usize::try_from(self.end().checked_sub(index)?).ok()?;
+        self.recent.get(self.recent.len().checked_sub(from_end)?)
+    }
+
+    /// Whether an entry with this index may come next.
+    pub(crate) fn accepts(&self, index: u64) -> bool {
+        if self.slots.is_empty() {
+            self.state.purged.is_none_or(|purged| index > purged.index)
+        } else {
+            index == self.end()
+        }
+    }
+
+    /// Notes an entry that lies in a segment. It must be acceptable.
+    pub(crate) fn push(&mut self, id: LogId, slot: Slot) {
+        if self.slots.is_empty() {
+            self.first = id.index;
+        }
+        if self.terms.back().is_none_or(|start| start.term != id.term) {
+            self.terms.push_back(id);
+        }
+        self.slots.push_back(slot);
+        self.forget_recent(0);
+    }
+
+    /// Notes an entry that was handed in just now, and keeps it.
+    pub(crate) fn push_recent(&mut self, record: Record, at: InBatch) {
+        let recent = std::mem::take(&mut self.recent);
+        let length = u32::try_from(record.payload.len()).expect("a record is far below 4 GiB");
+        let bytes = std::mem::take(&mut self.recent_bytes);
+        let id = LogId { term: record.term, index: record.index };
+        self.push(id, Slot { at, length, kind: record.kind });
+        self.recent = recent;
+        self.recent_bytes = bytes + record.payload.len();
+        self.recent.push_back(record.payload);
+    }
+
+    /// Lets the oldest kept entries go until `bytes` are left, or until one that isn't in a
+    /// segment yet: those are in batches from `unwritten` on.
+    pub(crate) fn shrink_recent(&mut self, bytes: usize, unwritten: u64) {
+        while self.recent_bytes > bytes {
+            let at = self.slots.len() - self.recent.len();
+            if self.slots[at].at.batch >= unwritten {
+                break;
+            }
+            let oldest = self.recent.pop_front().expect("its bytes are counted");
+            self.recent_bytes -= oldest.len();
+        }
+    }
+
+    /// Bytes of the entries kept.
+    pub(crate) fn recent_bytes(&self) -> usize {
+        self.recent_bytes
+    }
+
+    fn forget_recent(&mut self, keep: usize) {
+        while self.recent.len() > keep {
+            let oldest = self.recent.pop_front().expect("it isn't empty");
+            self.recent_bytes -= oldest.len();
+        }
+    }
+
+    /// Takes away the entries at `from` and above.
+    pub(crate) fn truncate(&mut self, from: u64) {
+        while !self.slots.is_empty() && self.end() > from {
+            self.slots.pop_back();
+            if let Some(payload) = self.recent.pop_back() {
+                self.recent_bytes -= payload.len();
+            }
+        }
+        while self.terms.back().is_some_and(|start| start.index >= from) {
+            self.terms.pop_back();
+        }
+    }
+
+    /// Takes away the entries up to and with `upto`. One that goes back is nothing.
+    pub(crate) fn purge(&mut self, upto: LogId) {
+        if self.state.purged.is_some_and(|purged| purged.index >= upto.index) {
+            return;
+        }
+        self.state.purged = Some(upto);
+        while !self.slots.is_empty() && self.first <= upto.index {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        self.forget_recent(self.slots.len());
+        if self.slots.is_empty() {
+            self.terms.clear();
+            return;
+        }
+        while self.terms.get(1).is_some_and(|next| next.index <= self.first) {
+            self.terms.pop_front();
+        }
+        let oldest = self.terms.front_mut().expect("a slot has a term");
+        oldest.index = oldest.index.max(self.first);
+    }
+}

@@ -1,0 +1,283 @@
+//! The handle that shards and readers hold. Cheap to clone; from any thread; never waits for the
+//! disk except to read old entries.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base::{Disk, ShardId};
+use bytes::Bytes;
+
+use crate::committer::{Committer, CommitterParts};
+use crate::error::{OpenError, ReadError};
+use crate::format::{Kind, RecordHead};
+use crate::handover::{Change, Filling};
+use crate::index::ShardLog;
+use crate::marks::Marks;
+use crate::options::Options;
+use crate::read::Reading;
+use crate::recovery::recover;
+use crate::shared::{Hook, NO_PANIC, Shared, lock};
+use crate::types::{Done, Failed, LogId, LogState, Pin, Position, Record, Usage};
+
+/// Opens the journal in `dir`, or makes it where `marks` know of none. When it returns, everything
+/// that can be read is durable.
+///
+/// # Errors
+/// Damage, a newer format, or a machine that refuses: then nothing may be served from this
+/// journal, and nothing of it was changed, a file without a name aside.
+pub fn open(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: Options,
+    marks: &Marks,
+) -> Result<(Journal, Committer), OpenError> {
+    let recovered = recover(&*disk, dir, &options, marks)?;
+    let synced = recovered.active.position();
+    let (parts, replay, segments) = CommitterParts::split(recovered);
+    let shared = Arc::new(Shared::new(options, replay.logs, segments, synced));
+    let committer = Committer::new(Arc::clone(&shared), disk, dir.to_owned(), parts);
+    Ok((Journal(Arc::new(Handle(shared))), committer))
+}
+
+/// The journal, as its users see it. When the last clone is gone, [`Committer::run`] ends.
+#[derive(Clone)]
+pub struct Journal(Arc<Handle>);
+
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.handover.close();
+    }
+}
+
+impl Journal {
+    fn shared(&self) -> &Shared {
+        &self.0.0
+    }
+
+    /// Runs `change` on a shard's log and hands its record in, both in one step, so that a shard's
+    /// log and the journal agree on the order. Without `done` nobody is woken.
+    fn hand_in(
+        &self,
+        shard: ShardId,
+        done: Option<Done>,
+        change: impl FnOnce(&mut ShardLog, &mut Filling<'_>),
+    ) {
+        let shared = self.shared();
+        let log = shared.log(shard);
+        let mut log = lock(&log);
+        let mut filling = match shared.handover.fill() {
+            Ok(filling) => filling,
+            Err(failed) => {
+                drop(log);
+                return refuse(done, failed);
+            }
+        };
+        change(&mut log, &mut filling);
+        let Some(done) = done else { return };
+        let first = filling.finish(done);
+        let share = shared.cache_share();
+        if log.recent_bytes() > share {
+            log.shrink_recent(share, shared.written.load(Ordering::Acquire));
+        }
+        drop(log);
+        if first {
+            shared.call(&shared.on_work);
+        }
+    }
+
+    /// What a shard's log holds.
+    pub fn log_state(&self, shard: ShardId) -> LogState {
+        lock(&self.shared().log(shard)).log_state()
+    }
+
+    /// The shards that anything is known of, sorted.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.shared().logs().into_iter().map(|(shard, _)| shard).collect()
+    }
+
+    /// Appends entries, which can be read at once; `done` is called when they are durable. Dones
+    /// are called in the order in which things were handed in.
+    ///
+    /// # Panics
+    /// When an entry doesn't follow the one before: its index must be the next one, or anything
+    /// above what was purged where there are no entries.
+    pub fn append(&self, shard: ShardId, records: Vec<Record>, done: Done) {
+        self.hand_in(shard, Some(done), |log, filling| {
+            for record in records {
+                assert!(
+                    log.accepts(record.index),
+                    "shard {shard}: entry {} doesn't follow {:?}",
+                    record.index,
+                    log.log_state().last,
+                );
+                let head = RecordHead {
+                    shard,
+                    kind: Kind::Entry,
+                    entry_kind: record.kind,
+                    term: record.term,
+                    index: record.index,
+                };
+                let at = filling.record(head, &record.payload);
+                log.push_recent(record, at);
+            }
+        });
+    }
+
+    /// Saves a vote; `done` is called when it is durable.
+    pub fn save_vote(&self, shard: ShardId, vote: Bytes, done: Done) {
+        self.hand_in(shard, Some(done), |log, filling| {
+            filling.record(mark(shard, Kind::Vote, LogId::default()), &vote);
+            filling.change(shard, Change::Vote(vote.clone()));
+            log.state.vote = Some(vote);
+        });
+    }
+
+    /// Saves the commit position, with the next sync that something else needs.
+    pub fn save_committed(&self, shard: ShardId, committed: LogId) {
+        self.hand_in(shard, None, |log, filling| {
+            filling.record(mark(shard, Kind::Committed, committed), &[]);
+            filling.change(shard, Change::Committed(committed));
+            log.state.committed = Some(committed);
+        });
+    }
+
+    /// Takes away the entries after `index`, all of them where it is none; `done` is called when
+    /// that is durable.
+    pub fn truncate_after(&self, shard: ShardId, index: Option<u64>, done: Done) {
+        let from = LogId { term: 0, index: index.map_or(0, |index| index.saturating_add(1)) };
+        self.hand_in(shard, Some(done), |log, filling| {
+            filling.record(mark(shard, Kind::Truncate, from), &[]);
+            log.truncate(from.index);
+        });
+    }
+
+    /// Takes away the entries up to and with `upto`, durably with the next sync that something
+    /// else needs. Going back is nothing. Segments that nobody needs any longer are freed when the
+    /// next segment is begun.
+    pub fn purge(&self, shard: ShardId, upto: LogId) {
+        self.hand_in(shard, None, |log, filling| {
+            if log.state.purged.is_some_and(|purged| purged.index >= upto.index) {
+                return;
+            }
+            filling.record(mark(shard, Kind::Purge, upto), &[]);
+            filling.change(shard, Change::Purged(upto));
+            log.purge(upto);
+        });
+    }
+
+    /// Reads the entries of `range` that are present, from its start without a hole, up to
+    /// `bytes_max` of payload, but at least one where there is one.
+    ///
+    /// # Errors
+    /// Entries that went away meanwhile, or a fault.
+    pub fn read(
+        &self,
+        shard: ShardId,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        Reading::begin(self.shared(), shard, range, bytes_max).finish()
+    }
+
+    /// The first entry of each term that is present, then the last entry.
+    pub fn term_starts(&self, shard: ShardId) -> Vec<LogId> {
+        lock(&self.shared().log(shard)).term_starts()
+    }
+
+    /// Calls `done` when everything handed in before is durable.
+    pub fn sync(&self, done: Done) {
+        let shared = self.shared();
+        match shared.handover.fill() {
+            Ok(filling) => {
+                if filling.finish(done) {
+                    shared.call(&shared.on_work);
+                }
+            }
+            Err(failed) => done(Err(failed)),
+        }
+    }
+
+    /// Everything below is durable.
+    pub fn synced_position(&self) -> Position {
+        self.shared().synced()
+    }
+
+    /// `hook` is called when work begins to wait that somebody waits for: then
+    /// [`Committer::step`] must be called. [`Committer::run`] needs no hook.
+    pub fn set_waker(&self, hook: Hook) {
+        *self.shared().on_work.write().expect(NO_PANIC) = Some(hook);
+    }
+
+    /// `hook` is called by the committer when it has taken everything that waited and is about to
+    /// write it: the moment to form the next entry.
+    pub fn on_taken(&self, hook: Hook) {
+        *self.shared().on_taken.write().expect(NO_PANIC) = Some(hook);
+    }
+
+    /// What the journal occupies and who keeps old segments.
+    pub fn usage(&self) -> Usage {
+        let shared = self.shared();
+        let unsynced_bytes = shared.unsynced_bytes();
+        let firsts: Vec<_> = shared
+            .logs()
+            .into_iter()
+            .filter_map(|(shard, log)| Some((shard, lock(&log).first()?.1.at.batch)))
+            .collect();
+        let segments = shared.segments.read().expect(NO_PANIC);
+        let newest = segments.live.keys().next_back().copied().unwrap_or_default();
+        let mut pins: Vec<Pin> = firsts
+            .into_iter()
+            .map(|(shard, batch)| {
+                let segment = segments.try_place(batch).map_or(newest, |place| place.segment);
+                Pin { shard, segment, bytes: segments.bytes_from(segment) }
+            })
+            .collect();
+        pins.sort_by_key(|pin| (pin.segment, pin.shard));
+        Usage {
+            bytes: segments.bytes_from(0) + segments.spare_bytes,
+            segments: segments.live.len() as u64,
+            unsynced_bytes,
+            pins,
+        }
+    }
+
+    /// The first entry of a shard within the newest [`Options::kept_bytes`] of the journal: what
+    /// comes before it may be purged as far as followers that were away briefly are concerned.
+    /// None where the shard has no entry there.
+    pub fn kept_from(&self, shard: ShardId) -> Option<u64> {
+        let shared = self.shared();
+        let log = shared.log(shard);
+        let log = lock(&log);
+        let (first, _) = log.first()?;
+        let segments = shared.segments.read().expect(NO_PANIC);
+        let kept = segments.newest_within(shared.options.kept_bytes);
+        let in_kept = |index: u64| {
+            let place = segments.try_place(log.slot(index).at.batch);
+            place.is_none_or(|place| place.segment >= kept)
+        };
+        let (mut low, mut high) = (first, log.end());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if in_kept(middle) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        (low < log.end()).then_some(low)
+    }
+}
+
+fn refuse(done: Option<Done>, failed: Failed) {
+    if let Some(done) = done {
+        done(Err(failed));
+    }
+}
+
+fn mark(shard: ShardId, kind: Kind, id: LogId) -> RecordHead {
+    RecordHead { shard, kind, entry_kind: 0, term: id.term, index: id.index }
+}

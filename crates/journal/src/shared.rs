@@ -1,0 +1,97 @@
+//! What shards, readers and the committer share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use base::ShardId;
+
+use crate::handover::Handover;
+use crate::index::ShardLog;
+use crate::options::Options;
+use crate::segment::Segments;
+use crate::types::Position;
+
+/// Called when something happened; must neither block nor hand anything in.
+pub type Hook = Arc<dyn Fn() + Send + Sync>;
+
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) handover: Handover,
+    logs: RwLock<BTreeMap<ShardId, Arc<Mutex<ShardLog>>>>,
+    pub(crate) segments: RwLock<Segments>,
+    /// Batches below this are in segments (not necessarily synced).
+    pub(crate) written: AtomicU64,
+    /// Bytes taken by the committer and not synced yet.
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) synced: Mutex<Position>,
+    pub(crate) on_work: RwLock<Option<Hook>>,
+    pub(crate) on_taken: RwLock<Option<Hook>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: Options,
+        logs: BTreeMap<ShardId, ShardLog>,
+        segments: Segments,
+        synced: Position,
+    ) -> Self {
+        let first = segments.next_batch();
+        let logs = logs.into_iter().map(|(shard, log)| (shard, Arc::new(Mutex::new(log))));
+        Self {
+            handover: Handover::new(options.batch_bytes, first),
+            options,
+            logs: RwLock::new(logs.collect()),
+            segments: RwLock::new(segments),
+            written: AtomicU64::new(first),
+            in_flight: AtomicU64::new(0),
+            synced: Mutex::new(synced),
+            on_work: RwLock::new(None),
+            on_taken: RwLock::new(None),
+        }
+    }
+
+    /// A shard's log; an empty one where the shard is new.
+    pub(crate) fn log(&self, shard: ShardId) -> Arc<Mutex<ShardLog>> {
+        if let Some(log) = self.logs.read().expect(NO_PANIC).get(&shard) {
+            return Arc::clone(log);
+        }
+        let mut logs = self.logs.write().expect(NO_PANIC);
+        Arc::clone(logs.entry(shard).or_default())
+    }
+
+    /// All shards' logs.
+    pub(crate) fn logs(&self) -> Vec<(ShardId, Arc<Mutex<ShardLog>>)> {
+        let logs = self.logs.read().expect(NO_PANIC);
+        logs.iter().map(|(shard, log)| (*shard, Arc::clone(log))).collect()
+    }
+
+    /// What one shard may keep of the memory for recent entries.
+    pub(crate) fn cache_share(&self) -> usize {
+        let shards = self.logs.read().expect(NO_PANIC).len();
+        self.options.cache_bytes / shards.max(1)
+    }
+
+    pub(crate) fn synced(&self) -> Position {
+        *self.synced.lock().expect(NO_PANIC)
+    }
+
+    /// Bytes handed in and not synced.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.handover.bytes() + self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn call(&self, hook: &RwLock<Option<Hook>>) {
+        let hook = hook.read().expect(NO_PANIC).clone();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+}
+
+/// Why a lock is never poisoned.
+pub(crate) const NO_PANIC: &str = "no holder of the journal's locks panics";
+
+pub(crate) fn lock(log: &Mutex<ShardLog>) -> MutexGuard<'_, ShardLog> {
+    log.lock().expect(NO_PANIC)
+}
