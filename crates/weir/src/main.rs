@@ -1,3 +1,32 @@
-//! The binary: command line and nothing else.
+//! Weir's command line: words in, one of the commands, an exit code out. Never any logic of Weir.
 
-fn main() {}
+mod cli;
+mod commands;
+mod failed;
+mod local;
+mod out;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) => {
+            // Help and version are asked for and go to stdout; a mistake goes to stderr.
+            drop(error.print());
+            ExitCode::from(u8::from(error.use_stderr()))
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> ExitCode {
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            out::complain(&failed.to_string());
+            ExitCode::from(failed.exit_code())
+        }
+    }
+}
