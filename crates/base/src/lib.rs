@@ -8,9 +8,11 @@ mod clock;
 mod disk;
 mod entropy;
 mod ids;
+mod sim_disk;
 pub mod sum;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Access, Disk, DiskFile, RealDisk};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use ids::{ClusterId, Incarnation, NodeId, ShardId};
+pub use sim_disk::{SECTOR_BYTES, SimDisk};
