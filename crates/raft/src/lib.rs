@@ -3,11 +3,19 @@
 //! Never knows RESP or the command line; reaches sled only through `store`, the peers only through
 //! [`Link`](link), time and randomness only through what is handed in.
 
+pub mod cache;
+pub mod checkpoint;
+pub mod limits;
 pub mod link;
+pub mod log;
+pub mod machine;
 pub mod network;
 pub mod node;
+pub mod repair;
 pub mod runtime;
 mod shards;
+pub mod snapshot;
+pub mod state;
 pub mod types;
 
 pub use node::{Driver, Failure, Member, Node, OpenStore, Options, Reads, World};

@@ -1,0 +1,449 @@
+//! One replica's applied state: the machine, how far it has applied, and the checkpoint that it is
+//! at. Fed by openraft through [`StateMachine`]; read by the shard; taken to the store by the
+//! checkpointer. Never decides when a checkpoint is made, never talks to a peer.
+//!
+//! The lock of the inner state is held for one entry, one query or the fixing of a checkpoint, and
+//! never across an `await`. The lock of the store (`writing`) is taken first where both are.
+
+use std::any::Any;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::ShardId;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use journal::Journal;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use store::{CheckpointNumber, Store};
+use tokio::sync::watch;
+
+use crate::machine::{Broken, Contents, Dirty, Fatal, Machine};
+use crate::snapshot::{Holds, SnapshotBuilder, SnapshotData};
+use crate::types::{
+    Applied, Entry, LogId, Reader, SnapshotMeta, StoredMembership, TypeConfig, encode_log_id,
+    encode_stored_membership,
+};
+
+/// Entries that are applied before other tasks of the thread get their turn.
+const APPLY_ENTRIES_MAX: usize = 64;
+
+/// A snapshot is staged under a number this far above the current one, so that checkpoints go on
+/// below it meanwhile.
+const STAGING_GAP: u64 = 1 << 32;
+
+/// Parts that are asked of the store at once while loading.
+const LOAD_KEYS: usize = 1024;
+
+/// What a replica is made of.
+pub struct Setup {
+    pub shard: ShardId,
+    pub journal: Journal,
+    pub store: Arc<dyn Store>,
+    pub machine: Box<dyn Machine>,
+    /// Ends the process.
+    pub fatal: Fatal,
+    /// Told how much this replica holds that isn't in the store: the accounts of the node.
+    pub dirty: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+/// One replica's applied state.
+pub struct Replica {
+    pub(crate) shard: ShardId,
+    pub(crate) journal: Journal,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) holds: Holds,
+    /// Held around everything that changes the shard's state in the store.
+    pub(crate) writing: Mutex<()>,
+    inner: Mutex<Inner>,
+    fatal: Fatal,
+    broken: AtomicBool,
+    dirty: Box<dyn Fn(usize) + Send + Sync>,
+    marks: watch::Sender<Marks>,
+}
+
+struct Inner {
+    machine: Box<dyn Machine>,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    checkpoint: Option<Checkpoint>,
+    /// The number of the checkpoint that is being written.
+    running: Option<CheckpointNumber>,
+    /// What the one that is being written holds.
+    running_bytes: usize,
+    number_next: u64,
+    staging_last: u64,
+}
+
+/// The checkpoint that a replica is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub number: CheckpointNumber,
+    pub meta: SnapshotMeta,
+}
+
+/// What openraft is to be told of checkpoints: see [`crate::checkpoint::follow`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The position of the last checkpoint.
+    pub checkpoint: Option<LogId>,
+    /// Entries up to and with this one may go.
+    pub purge: Option<u64>,
+}
+
+/// A checkpoint whose contents are fixed and not yet in the store.
+pub(crate) struct Fixed {
+    pub(crate) number: CheckpointNumber,
+    pub(crate) meta: Bytes,
+    pub(crate) applied: LogId,
+    pub(crate) contents: Contents,
+}
+
+/// What the store keeps beside a checkpoint's parts.
+///
+/// ```text
+/// 1, log id, stored membership, the machine's header
+/// ```
+pub(crate) struct RootMeta {
+    pub(crate) snapshot: SnapshotMeta,
+    pub(crate) header: Bytes,
+}
+
+impl RootMeta {
+    pub(crate) fn encode(snapshot: &SnapshotMeta, header: &[u8]) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_u8(1);
+        encode_log_id(snapshot.last_log_id.as_ref(), &mut out);
+        encode_stored_membership(&snapshot.last_membership, &mut out);
+        out.put_slice(header);
+        out.freeze()
+    }
+
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Broken> {
+        let mut reader = Reader { what: "checkpoint", rest: bytes };
+        reader.version()?;
+        let last_log_id = reader.log_id()?;
+        let last_membership = reader.stored_membership()?;
+        let header = bytes.slice_ref(reader.rest);
+        Ok(Self { snapshot: SnapshotMeta { last_log_id, last_membership }, header })
+    }
+}
+
+impl Replica {
+    /// Loads the shard's last checkpoint. A store that isn't whole is an error: see
+    /// [`crate::repair`].
+    pub fn open(setup: Setup) -> Result<Arc<Self>, Broken> {
+        let inner = Inner {
+            machine: setup.machine,
+            applied: None,
+            membership: StoredMembership::default(),
+            checkpoint: None,
+            running: None,
+            running_bytes: 0,
+            number_next: 1,
+            staging_last: 0,
+        };
+        let replica = Self {
+            shard: setup.shard,
+            journal: setup.journal,
+            store: setup.store,
+            holds: Holds::default(),
+            writing: Mutex::new(()),
+            inner: Mutex::new(inner),
+            fatal: setup.fatal,
+            broken: AtomicBool::new(false),
+            dirty: setup.dirty,
+            marks: watch::Sender::new(Marks::default()),
+        };
+        replica.load()?;
+        Ok(Arc::new(replica))
+    }
+
+    /// Which shard this is of.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The last entry applied.
+    pub fn applied(&self) -> Option<LogId> {
+        self.lock().applied
+    }
+
+    /// The checkpoint that the shard is at.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.lock().checkpoint.clone()
+    }
+
+    /// Of the state as applied, with the entry up to which it is: equal on every replica that
+    /// applied as much. Costs a walk over the state's metadata.
+    pub fn hash(&self) -> (Option<LogId>, u64) {
+        let inner = self.lock();
+        (inner.applied, inner.machine.hash())
+    }
+
+    /// What isn't in the store yet, with what is on its way there.
+    pub fn dirty(&self) -> Dirty {
+        let inner = self.lock();
+        let dirty = inner.machine.dirty();
+        Dirty { bytes: dirty.bytes + inner.running_bytes, ..dirty }
+    }
+
+    /// Whether anything was applied since the last checkpoint, and none is being written.
+    pub(crate) fn has_changes(&self) -> bool {
+        let inner = self.lock();
+        let done = inner.checkpoint.as_ref().and_then(|checkpoint| checkpoint.meta.last_log_id);
+        inner.running.is_none() && inner.applied > done
+    }
+
+    /// Reads the machine, which is of type `M`, between two entries.
+    ///
+    /// # Panics
+    ///
+    /// When the machine is of another type: the shard was set up with it.
+    pub fn with<M: Machine, T>(&self, read: impl FnOnce(&mut M) -> T) -> T {
+        let mut inner = self.lock();
+        let machine: &mut dyn Any = &mut *inner.machine;
+        read(machine.downcast_mut().expect("the shard was set up with this machine"))
+    }
+
+    /// Checkpoints and purges as they happen.
+    pub fn marks(&self) -> watch::Receiver<Marks> {
+        self.marks.subscribe()
+    }
+
+    /// Reports what makes this node untrustworthy; the process ends. Gives the error on, for the
+    /// case that a test goes on.
+    pub fn break_with(&self, broken: &Broken) -> io::Error {
+        if !self.broken.swap(true, Ordering::SeqCst) {
+            tracing::error!(shard = %self.shard, error = %broken, "this node can't be trusted");
+            (self.fatal)(self.shard, broken);
+        }
+        io::Error::other(broken.to_string())
+    }
+
+    pub(crate) fn set_purge(&self, purge: Option<u64>) {
+        self.marks.send_if_modified(|marks| {
+            let further = purge > marks.purge;
+            marks.purge = marks.purge.max(purge);
+            further
+        });
+    }
+
+    /// Applies one entry.
+    fn apply(&self, entry: Entry, answer: bool) -> Result<Applied, Broken> {
+        let mut inner = self.lock();
+        let applied = match entry.payload {
+            EntryPayload::Blank => Applied::default(),
+            EntryPayload::Membership(membership) => {
+                inner.membership = StoredMembership::new(Some(entry.log_id), membership);
+                Applied::default()
+            }
+            EntryPayload::Normal(proposal) => {
+                Applied(Arc::new(inner.machine.apply(&proposal.0, answer)?))
+            }
+        };
+        inner.applied = Some(entry.log_id);
+        let dirty = inner.machine.dirty().bytes + inner.running_bytes;
+        drop(inner);
+        (self.dirty)(dirty);
+        Ok(applied)
+    }
+
+    /// Fixes the contents of a checkpoint, between two entries. None when nothing was applied
+    /// since the last, or one is being written.
+    pub(crate) fn fix(&self) -> Option<Fixed> {
+        let mut inner = self.lock();
+        let applied = inner.applied?;
+        let done = inner.checkpoint.as_ref().and_then(|checkpoint| checkpoint.meta.last_log_id);
+        if inner.running.is_some() || done >= Some(applied) {
+            return None;
+        }
+        let number = CheckpointNumber(inner.number_next);
+        inner.number_next += 1;
+        inner.running = Some(number);
+        inner.running_bytes = inner.machine.dirty().bytes;
+        let contents = inner.machine.checkpoint();
+        let meta = RootMeta::encode(&inner.snapshot_meta(), &contents.header);
+        Some(Fixed { number, meta, applied, contents })
+    }
+
+    /// Whether a fixed checkpoint may still be switched to: an install may have overtaken it.
+    pub(crate) fn is_running(&self, number: CheckpointNumber) -> bool {
+        self.lock().running == Some(number)
+    }
+
+    /// Notes that the store was switched to the fixed checkpoint.
+    pub(crate) fn switched(&self, number: CheckpointNumber, meta: &Bytes) -> Result<(), Broken> {
+        let snapshot = RootMeta::decode(meta)?.snapshot;
+        let checkpoint = snapshot.last_log_id;
+        let mut inner = self.lock();
+        inner.running = None;
+        inner.running_bytes = 0;
+        inner.machine.switched();
+        inner.checkpoint = Some(Checkpoint { number, meta: snapshot });
+        let dirty = inner.machine.dirty().bytes;
+        drop(inner);
+        (self.dirty)(dirty);
+        self.marks.send_modify(|marks| marks.checkpoint = checkpoint);
+        Ok(())
+    }
+
+    /// A number to stage a snapshot under, that no other transfer has.
+    pub(crate) fn staging_number(&self) -> CheckpointNumber {
+        let mut inner = self.lock();
+        inner.staging_last = inner.staging_last.max(inner.number_next) + STAGING_GAP;
+        CheckpointNumber(inner.staging_last)
+    }
+
+    /// Replaces the whole state by what was put under `number`.
+    pub(crate) fn replace(&self, number: CheckpointNumber, meta: Bytes) -> Result<(), Broken> {
+        let _writing = self.writing();
+        self.lock().running = None;
+        self.store.replace(self.shard, number, meta)?;
+        self.load()
+    }
+
+    /// Becomes what the store's checkpoint says.
+    fn load(&self) -> Result<(), Broken> {
+        let Some(root) = self.store.root(self.shard)? else { return Ok(()) };
+        let meta = RootMeta::decode(&root.meta)?;
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let wanted = inner.machine.as_ref();
+        let keys = StoredKeys::new(self.store.as_ref(), self.shard);
+        let wanted: Vec<Bytes> = keys
+            .filter(|key| key.as_ref().map_or(true, |key| wanted.loads(key)))
+            .collect::<Result<_, _>>()?;
+        let mut parts = wanted.into_iter().map(|key| self.part(key));
+        inner.machine.load(&meta.header, &mut parts)?;
+        inner.applied = meta.snapshot.last_log_id;
+        inner.membership = meta.snapshot.last_membership.clone();
+        inner.running = None;
+        inner.running_bytes = 0;
+        inner.number_next = root.number.0 + 1;
+        inner.checkpoint = Some(Checkpoint { number: root.number, meta: meta.snapshot });
+        let dirty = inner.machine.dirty().bytes;
+        (self.dirty)(dirty);
+        self.marks.send_modify(|marks| marks.checkpoint = inner.applied);
+        Ok(())
+    }
+
+    fn part(&self, key: Bytes) -> Result<(Bytes, Bytes), Broken> {
+        let value = self.store.get(self.shard, &key)?.ok_or_else(|| store::Error::Damaged {
+            shard: self.shard,
+            key: format!("{key:?}"),
+            detail: "it is listed and missing".to_owned(),
+        })?;
+        Ok((key, value))
+    }
+
+    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn snapshot_meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
+    }
+}
+
+/// Keys of a shard's checkpoint, in order.
+struct StoredKeys<'a> {
+    store: &'a dyn Store,
+    shard: ShardId,
+    batch: std::vec::IntoIter<Bytes>,
+    after: Option<Bytes>,
+    done: bool,
+}
+
+impl<'a> StoredKeys<'a> {
+    fn new(store: &'a dyn Store, shard: ShardId) -> Self {
+        Self { store, shard, batch: Vec::new().into_iter(), after: None, done: false }
+    }
+}
+
+impl Iterator for StoredKeys<'_> {
+    type Item = Result<Bytes, Broken>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(key) = self.batch.next() {
+            return Some(Ok(key));
+        }
+        if self.done {
+            return None;
+        }
+        match self.store.keys(self.shard, b"", self.after.as_deref(), LOAD_KEYS) {
+            Ok(keys) => {
+                self.done = keys.len() < LOAD_KEYS;
+                self.after = keys.last().cloned();
+                self.batch = keys.into_iter();
+                self.batch.next().map(Ok)
+            }
+            Err(error) => {
+                self.done = true;
+                Some(Err(error.into()))
+            }
+        }
+    }
+}
+
+/// A replica, as openraft drives it.
+#[derive(Clone)]
+pub struct StateMachine(pub Arc<Replica>);
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let inner = self.0.lock();
+        Ok((inner.applied, inner.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut turn = 0;
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            let applied = self.0.apply(entry, responder.is_some());
+            let applied = applied.map_err(|broken| self.0.break_with(&broken))?;
+            if let Some(responder) = responder {
+                responder.send(applied);
+            }
+            turn += 1;
+            if turn % APPLY_ENTRIES_MAX == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        let may = force || self.0.checkpoint().is_some();
+        may.then(|| SnapshotBuilder::new(self.0.clone(), force))
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder::new(self.0.clone(), true)
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        data: SnapshotData,
+    ) -> io::Result<()> {
+        data.install(&self.0, meta).await.map_err(|broken| self.0.break_with(&broken))
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<crate::snapshot::Snapshot>> {
+        crate::snapshot::current(&self.0).map_err(|broken| self.0.break_with(&broken))
+    }
+}
