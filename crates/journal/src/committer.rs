@@ -2,12 +2,13 @@
 //! callbacks. No timers: while a sync runs the next batch gathers.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use base::Disk;
+use base::{Clock, Disk, ShardId};
 
 use crate::error::{Doing, Refused};
 use crate::format::{SegmentHead, ShardStates, seal_batch};
@@ -18,6 +19,7 @@ use crate::replay::Lasts;
 use crate::segment::{Active, Segment};
 use crate::shared::{NO_PANIC, Shared};
 use crate::types::{Failed, Position};
+use crate::witness::{WITNESS_EVERY, WitnessKeeper};
 
 /// Writes the journal: a thread runs it in production, a task steps it in simulation.
 pub struct Committer {
@@ -36,8 +38,13 @@ pub struct Committer {
     /// A buffer to be filled again.
     spare: Option<Batch>,
     taken: VecDeque<Batch>,
+    witness: Option<WitnessKeeper>,
+    make_room: Option<MakeRoom>,
     failed: Option<Failed>,
 }
+
+/// Called when the disk is full: true when there is room now.
+pub type MakeRoom = Box<dyn FnMut() -> bool + Send>;
 
 impl Committer {
     pub(crate) fn new(
@@ -60,10 +67,31 @@ impl Committer {
             synced,
             spare: None,
             taken: VecDeque::new(),
+            witness: None,
+            make_room: None,
             failed: None,
         };
         committer.note_spares();
         committer
+    }
+
+    /// Keeps the witness in the data directory `dir` from now on: it is written here once, then
+    /// before each vote is answered, and otherwise at most every 100 ms, after the replies.
+    ///
+    /// # Errors
+    /// The machine refuses.
+    pub fn keep_witness(&mut self, dir: &Path, clock: Arc<dyn Clock>) -> Result<(), Refused> {
+        let checkpoints = Arc::clone(&self.shared.checkpoints);
+        let disk = Arc::clone(&self.disk);
+        let mut witness = WitnessKeeper::new(disk, dir.to_owned(), clock, checkpoints);
+        witness.tell(self.synced, &self.states)?;
+        self.witness = Some(witness);
+        Ok(())
+    }
+
+    /// What to do when the disk is full, before it counts as a failure: give up the ballast.
+    pub fn when_full(&mut self, make_room: MakeRoom) {
+        self.make_room = Some(make_room);
     }
 
     /// Takes what waits, writes, syncs, completes. False when nothing waited.
@@ -79,7 +107,8 @@ impl Committer {
         let first = self.shared.handover.take(&mut taken, self.spare.take());
         if taken.is_empty() {
             self.taken = taken;
-            return Ok(false);
+            let kept = self.upkeep();
+            return kept.map(|()| false).map_err(|refused| self.fail(&refused, VecDeque::new()));
         }
         let bytes = taken.iter().map(|batch| batch.bytes.len() as u64).sum();
         self.shared.in_flight.store(bytes, Ordering::Relaxed);
@@ -89,9 +118,22 @@ impl Committer {
         }
         self.shared.in_flight.store(0, Ordering::Relaxed);
         self.complete(taken);
+        let kept = self.upkeep();
+        kept.map(|()| true).map_err(|refused| self.fail(&refused, VecDeque::new()))
+    }
+
+    /// What can wait until the replies are out.
+    fn upkeep(&mut self) -> Result<(), Refused> {
         match self.active.fill_ahead(self.shared.options.segment_bytes) {
-            Ok(_) => Ok(true),
-            Err(refused) => Err(self.fail(&refused, VecDeque::new())),
+            // Zeros ahead are only a convenience.
+            Err(refused) if is_full(&refused) => {}
+            filled => {
+                filled?;
+            }
+        }
+        match &mut self.witness {
+            Some(witness) => witness.tell_in_time(self.synced, &self.states),
+            None => Ok(()),
         }
     }
 
@@ -101,21 +143,34 @@ impl Committer {
     /// As [`Committer::step`].
     pub fn run(mut self) -> Result<(), Failed> {
         loop {
-            match self.shared.handover.wait(Duration::from_secs(1)) {
+            let lags = self.witness.as_ref().is_some_and(|witness| witness.lags(self.synced));
+            let wait = if lags { WITNESS_EVERY } else { Duration::from_secs(1) };
+            match self.shared.handover.wait(wait) {
                 Wake::Work => {
                     self.step()?;
                 }
-                Wake::Time => {}
-                Wake::Closed => {
-                    while self.step()? {}
-                    return Ok(());
+                Wake::Time if lags => {
+                    let kept = self.upkeep();
+                    kept.map_err(|refused| self.fail(&refused, VecDeque::new()))?;
                 }
+                Wake::Time => {}
+                Wake::Closed => return self.finish(),
             }
         }
     }
 
+    /// Writes what is left when nobody can hand in anything any more.
+    fn finish(&mut self) -> Result<(), Failed> {
+        while self.step()? {}
+        let told = self.tell_witness();
+        told.map_err(|refused| self.fail(&refused, VecDeque::new()))
+    }
+
     fn commit(&mut self, first: u64, taken: &mut VecDeque<Batch>) -> Result<(), Refused> {
+        let mut voted = false;
         for (number, batch) in (first..).zip(taken.iter_mut()) {
+            let is_vote = |(_, change): &(ShardId, Change)| matches!(change, Change::Vote(_));
+            voted |= batch.changes.iter().any(is_vote);
             let place = self.write(batch)?;
             let mut segments = self.shared.segments.write().expect(NO_PANIC);
             debug_assert_eq!(segments.next_batch(), number, "batches are written in order");
@@ -126,7 +181,14 @@ impl Committer {
         self.active.sync()?;
         self.synced = self.active.position();
         *self.shared.synced.lock().expect(NO_PANIC) = self.synced;
-        Ok(())
+        if voted { self.with_room(Self::tell_witness) } else { Ok(()) }
+    }
+
+    fn tell_witness(&mut self) -> Result<(), Refused> {
+        match &mut self.witness {
+            Some(witness) => witness.tell(self.synced, &self.states),
+            None => Ok(()),
+        }
     }
 
     /// Writes one batch and says where.
@@ -136,12 +198,12 @@ impl Committer {
         }
         let end = self.active.offset + batch.bytes.len() as u64;
         if end > self.shared.options.segment_bytes && self.active.offset > self.active.start {
-            self.next_segment()?;
+            self.with_room(Self::next_segment)?;
         }
         let place = self.active.position();
         let seed = self.active.seed;
         seal_batch(&mut batch.bytes, batch.records, self.synced, seed, place.offset);
-        self.active.write(&batch.bytes)?;
+        self.with_room(|committer| committer.active.write(&batch.bytes))?;
         let lasts = self.lasts.entry(place.segment).or_default();
         for (shard, last) in batch.entries.drain(..) {
             lasts.insert(shard, last);
@@ -155,6 +217,20 @@ impl Committer {
             }
         }
         Ok(place)
+    }
+
+    /// Does `what`; once more when the disk was full and there is room now. Nothing was
+    /// acknowledged, and the same bytes go to the same place.
+    fn with_room(
+        &mut self,
+        mut what: impl FnMut(&mut Self) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        match what(self) {
+            Err(refused) if is_full(&refused) && self.make_room.as_mut().is_some_and(|f| f()) => {
+                what(self)
+            }
+            done => done,
+        }
     }
 
     /// Goes on in the next segment: everything in this one is synced first, and the next one has
@@ -173,8 +249,9 @@ impl Committer {
         };
         let spare = self.usable_spare();
         let disk = &*self.disk;
-        self.active = Active::prepare(disk, &self.dir, &head, spare)?;
-        self.active.publish(disk, &self.dir)?;
+        let mut next = Active::prepare(disk, &self.dir, &head, spare)?;
+        next.publish(disk, &self.dir)?;
+        self.active = next;
         self.synced = self.active.position();
         self.reclaim()
     }
@@ -243,6 +320,10 @@ impl Drop for Committer {
             done(Err(failed.clone()));
         }
     }
+}
+
+fn is_full(refused: &Refused) -> bool {
+    refused.source.kind() == ErrorKind::StorageFull
 }
 
 /// What a committer starts from.

@@ -49,6 +49,16 @@ pub enum OpenError {
     Refused(#[from] Refused),
 }
 
+impl OpenError {
+    /// What the process ends with: 2 where the data can't be trusted, 3 where the machine refuses.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Damaged(_) | Self::Newer { .. } => 2,
+            Self::Refused(_) => 3,
+        }
+    }
+}
+
 /// Why entries weren't read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -37,6 +37,7 @@ pub fn open(
     let synced = recovered.active.position();
     let (parts, replay, segments) = CommitterParts::split(recovered);
     let shared = Arc::new(Shared::new(options, replay.logs, segments, synced));
+    shared.checkpoints.lock().expect(NO_PANIC).clone_from(&marks.checkpoints);
     let committer = Committer::new(Arc::clone(&shared), disk, dir.to_owned(), parts);
     Ok((Journal(Arc::new(Handle(shared))), committer))
 }
@@ -204,6 +205,11 @@ impl Journal {
     /// Everything below is durable.
     pub fn synced_position(&self) -> Position {
         self.shared().synced()
+    }
+
+    /// Notes a shard's last checkpoint for the witness.
+    pub fn note_checkpoint(&self, shard: ShardId, id: LogId) {
+        self.shared().checkpoints.lock().expect(NO_PANIC).insert(shard, id);
     }
 
     /// `hook` is called when work begins to wait that somebody waits for: then

@@ -9,6 +9,7 @@
 mod committer;
 mod error;
 mod format;
+pub mod guard;
 mod handover;
 mod index;
 mod journal;
@@ -22,13 +23,14 @@ mod shared;
 mod survey;
 mod types;
 mod verify;
+mod witness;
 
 /// What the hand-over is made of. A test puts shuttle's in its place.
 mod primitives {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 }
 
-pub use committer::Committer;
+pub use committer::{Committer, MakeRoom};
 pub use error::{Damage, OpenError, ReadError, Refused};
 pub use journal::{Journal, open};
 pub use marks::Marks;

@@ -11,6 +11,7 @@ use crate::index::ShardLog;
 use crate::options::Options;
 use crate::segment::Segments;
 use crate::types::Position;
+use crate::witness::Checkpoints;
 
 /// Called when something happened; must neither block nor hand anything in.
 pub type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     /// Bytes taken by the committer and not synced yet.
     pub(crate) in_flight: AtomicU64,
     pub(crate) synced: Mutex<Position>,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) on_work: RwLock<Option<Hook>>,
     pub(crate) on_taken: RwLock<Option<Hook>>,
 }
@@ -46,6 +48,7 @@ impl Shared {
             written: AtomicU64::new(first),
             in_flight: AtomicU64::new(0),
             synced: Mutex::new(synced),
+            checkpoints: Checkpoints::default(),
             on_work: RwLock::new(None),
             on_taken: RwLock::new(None),
         }
