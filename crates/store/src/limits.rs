@@ -4,5 +4,42 @@
 /// short.
 pub const PUT_PARTS_MAX: usize = 64;
 
-/// Bytes of a part's key. Keys are ids, not names; sixteen of them stand in one page of sled.
-pub const PART_KEY_BYTES_MAX: usize = 1024;
+/// Bytes of a part's key. A page of sled's index holds up to 320 keys for a moment and must stay
+/// below a quarter of a segment, like the pages of values. Keys are ids, not names.
+pub const PART_KEY_BYTES_MAX: usize = 128;
+
+/// Bytes of a part's value.
+pub const PART_VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of sled's segments. Fixed when a store is made. Larger ones cost disk and latency.
+pub(crate) const SEGMENT_BYTES: usize = 512 << 10;
+
+/// Bytes of one value inside sled. A page above a quarter of a segment becomes a blob file, which is
+/// never synced and never goes away. A page of values splits when it is visited with more than 16
+/// in it, and a neighbour with up to 3 may be merged into it before that: 20 values must fit.
+pub(crate) const VALUE_BYTES_MAX: usize = 6_000;
+
+/// What a page of sled holds beside a value: its key and lengths.
+const VALUE_OVERHEAD_BYTES: usize = 300;
+const _: () = assert!(20 * (VALUE_BYTES_MAX + VALUE_OVERHEAD_BYTES) < SEGMENT_BYTES / 4);
+
+/// Escaped key, kind, terminator, version and what the index adds.
+const SLED_KEY_BYTES_MAX: usize = 2 * (PART_KEY_BYTES_MAX + 1) + 32;
+const _: () = assert!(320 * SLED_KEY_BYTES_MAX < SEGMENT_BYTES / 4);
+
+/// Bytes of a part in one chunk: a value inside sled without its frame.
+pub(crate) const CHUNK_BYTES: usize = VALUE_BYTES_MAX - crate::layout::FRAME_BYTES;
+
+/// Values up to this stand in the index entry itself: a second key would cost more.
+pub(crate) const INLINE_BYTES_MAX: usize = 512;
+
+/// Operations in one batch of sled, with the shard's sum: it stops everybody else meanwhile.
+pub(crate) const BATCH_OPERATIONS_MAX: usize = 64;
+
+/// Keys that one call of sweep looks at.
+pub(crate) const SWEEP_KEYS_MAX: usize = 256;
+
+/// Versions that a root lists as passed over. Above it they are swept before the next switch; each
+/// stands for a crash or a failed transfer.
+pub(crate) const PASSED_OVER_MAX: usize = 64;
+const _: () = assert!(PASSED_OVER_MAX * 12 + INLINE_BYTES_MAX + 64 < CHUNK_BYTES);

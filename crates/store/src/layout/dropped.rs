@@ -1,0 +1,48 @@
+//! A prefix that a version dropped: older parts under it are gone for readers at or above it.
+//!
+//! ```text
+//! key:   4 | version (12 bytes) | sequence (4, big endian)
+//! value: prefix
+//! ```
+
+use super::fields::Fields;
+use super::version;
+use super::{Bad, Version};
+
+pub(crate) const KIND: u8 = 4;
+
+pub(crate) fn key(version: Version, sequence: u32) -> Vec<u8> {
+    let mut key = version::prefix(KIND, version);
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The front of all drops of a version.
+pub(crate) fn prefix(version: Version) -> Vec<u8> {
+    version::prefix(KIND, version)
+}
+
+pub(crate) fn decode_key(key: &[u8]) -> Result<(Version, u32), Bad> {
+    let mut fields = Fields(key);
+    fields.u8()?;
+    let version = Version::take(&mut fields)?;
+    let sequence = fields.bytes().map(u32::from_be_bytes)?;
+    fields.end()?;
+    Ok((version, sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden() {
+        let version = Version { number: 258, life: 3 };
+        let key = key(version, 9);
+        assert_eq!(
+            key.escape_ascii().to_string(),
+            r"\x04\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x03\x00\x00\x00\t"
+        );
+        assert_eq!(decode_key(&key), Ok((version, 9)));
+    }
+}

@@ -1,0 +1,139 @@
+//! Making and opening the directory. Never opens a half-made store: a new one gets its name when it
+//! is whole and synced.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base::ShardId;
+
+use super::{Options, failed, guarded, unreadable};
+use crate::api::Error;
+use crate::durable::{self, Synced};
+use crate::layout::catalogue::{self, Shelf};
+use crate::layout::{frame, unframe};
+use crate::limits::SEGMENT_BYTES;
+
+/// Opens the store in `dir`; makes it first if need be.
+pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), Error> {
+    if !durable::is_in_effect() {
+        return Err(Error::Misuse("this binary lets sled sync by sync_file_range"));
+    }
+    if is_missing(dir)? {
+        make(dir, options)?;
+    }
+    remove_half_snapshots(dir)?;
+    let db = guarded(|| open_db(dir, options))?;
+    if !db.was_recovered() {
+        return Err(Error::Unreadable("the store is empty, although one was made".to_owned()));
+    }
+    let synced = Synced::open(dir)?;
+    // What sled found was perhaps never synced, though the page cache shows it.
+    synced.sync()?;
+    match synced.blobs_count()? {
+        0 => Ok((db, synced)),
+        _ => Err(Error::Unreadable("there are blob files, which are never synced".to_owned())),
+    }
+}
+
+fn is_missing(dir: &Path) -> io::Result<bool> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_db(dir: &Path, options: Options) -> Result<sled::Db, Error> {
+    sled::Config::new()
+        .path(dir)
+        .cache_capacity(options.cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None)
+        .open()
+        .map_err(|error| match &error {
+            sled::Error::Io(io) if io.to_string().starts_with("could not acquire lock") => {
+                Error::Io(io::Error::new(io::ErrorKind::WouldBlock, error.to_string()))
+            }
+            _ => unreadable(error),
+        })
+}
+
+/// Makes a store beside its place, syncs it once and renames it.
+fn make(dir: &Path, options: Options) -> Result<(), Error> {
+    let making = beside(dir, "making");
+    if making.exists() {
+        fs::remove_dir_all(&making)?;
+    }
+    let parent = parent(dir);
+    fs::create_dir_all(parent)?;
+    guarded(|| {
+        let db = open_db(&making, options)?;
+        let catalogue = db.open_tree(catalogue::TREE).map_err(failed)?;
+        let made = frame(catalogue::MADE_KEY, catalogue::MADE);
+        catalogue.insert(catalogue::MADE_KEY, made).map_err(failed)?;
+        db.flush().map_err(failed)?;
+        Ok(())
+    })?;
+    durable::sync_made(&making)?;
+    fs::rename(&making, dir)?;
+    durable::sync_dir(parent)?;
+    Ok(())
+}
+
+/// `dir` with an ending.
+pub(crate) fn beside(dir: &Path, ending: &str) -> PathBuf {
+    let mut name = dir.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(".");
+    name.push(ending);
+    dir.with_file_name(name)
+}
+
+pub(crate) fn parent(dir: &Path) -> &Path {
+    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A crash while sled writes a snapshot leaves `snap.*.generating`, which it then takes for a
+/// snapshot. The one before is still there.
+fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        if text.starts_with("snap.") && text.ends_with(".generating") {
+            fs::remove_file(dir.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The shards that the store holds.
+pub(super) fn read_catalogue(
+    db: &sled::Db,
+    catalogue: &sled::Tree,
+) -> Result<BTreeMap<ShardId, Shelf>, Error> {
+    let bad = |detail: &str| Error::Unreadable(format!("the catalogue {detail}"));
+    let made = catalogue.get(catalogue::MADE_KEY).map_err(unreadable)?;
+    let made = made.ok_or_else(|| bad("is empty, although the store was made"))?;
+    if unframe(catalogue::MADE_KEY, &made).map_err(|error| bad(error.0))? != catalogue::MADE {
+        return Err(bad("is not one of ours"));
+    }
+    let mut shelves = BTreeMap::new();
+    for record in catalogue.scan_prefix([catalogue::SHARD]) {
+        let (key, value) = record.map_err(unreadable)?;
+        let shelf = unframe(&key, &value).and_then(Shelf::decode);
+        let id = catalogue::decode_key(&key).map_err(|error| bad(error.0))?;
+        shelves.insert(id, shelf.map_err(|error| bad(error.0))?);
+    }
+    for name in db.tree_names() {
+        let tree = catalogue::decode_tree_name(&name);
+        let known = |(id, generation)| {
+            shelves.get(&id).is_some_and(|shelf: &Shelf| shelf.generation >= generation)
+        };
+        if !tree.is_none_or(known) {
+            return Err(bad("lacks a shard that has a tree"));
+        }
+    }
+    Ok(shelves)
+}

@@ -1,0 +1,233 @@
+//! Removing what nothing refers to any more, a little at a call. Never touches what an observer can
+//! see. A crash between any two batches leaves work for the next sweep, nothing else: what says
+//! where to look goes last.
+
+use std::ops::Bound;
+
+use super::batch::Batch;
+use super::write::Writing;
+use super::{damaged, failed, guarded, unreadable};
+use crate::api::Error;
+use crate::layout::entry::{self, Entry};
+use crate::layout::{Version, change, chunk, dropped, unframe};
+use crate::limits::{BATCH_OPERATIONS_MAX, SWEEP_KEYS_MAX};
+
+/// What is left to do in one call.
+struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self, keys: usize) {
+        self.0 = self.0.saturating_sub(keys);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Writing {
+    /// One call: true when it ended because it had done enough.
+    pub(super) fn sweep(&mut self) -> Result<bool, Error> {
+        let mut budget = Budget(SWEEP_KEYS_MAX);
+        while let (Some(version), false) = (self.void.first().copied(), budget.is_spent()) {
+            self.sweep_version(version, &mut budget)?;
+        }
+        if let (Some(oldest), false) = (self.shard.oldest_observed(), budget.is_spent()) {
+            self.sweep_changes(oldest, &mut budget)?;
+            self.sweep_drops(oldest, &mut budget)?;
+            self.sweep_old_trees(&mut budget)?;
+        }
+        Ok(budget.is_spent())
+    }
+
+    /// Removes one version that was never switched to, whole.
+    pub(super) fn sweep_void(&mut self) -> Result<(), Error> {
+        if let Some(version) = self.void.first().copied() {
+            self.sweep_version(version, &mut Budget(usize::MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Removes all records of a version that was never switched to: first what is found by its
+    /// version, then its entries, each with the record that names it.
+    fn sweep_version(&mut self, version: Version, budget: &mut Budget) -> Result<(), Error> {
+        let tree = self.shard.tree.clone();
+        for prefix in [chunk::prefix(version), dropped::prefix(version)] {
+            let mut batch = Batch::new(&tree, &mut self.sum);
+            for key in tree.scan_prefix(prefix).keys() {
+                if budget.is_spent() {
+                    return batch.commit();
+                }
+                batch.remove(&key.map_err(unreadable)?)?;
+                budget.spend(1);
+            }
+            batch.commit()?;
+        }
+        for record in tree.scan_prefix(change::prefix(version)) {
+            if budget.is_spent() {
+                return Ok(());
+            }
+            let (key, value) = record.map_err(unreadable)?;
+            let mut batch = Batch::new(&tree, &mut self.sum);
+            for name in self.shard.names_of(&key, &value)? {
+                let key = entry::key(&name, version);
+                if tree.contains_key(&key).map_err(unreadable)? {
+                    batch.remove(&key)?;
+                    budget.spend(1);
+                }
+            }
+            batch.remove(&key)?;
+            batch.commit()?;
+            budget.spend(1);
+        }
+        if !budget.is_spent() {
+            self.void.remove(&version);
+            self.show_less(|view| {
+                view.passed_over.remove(&version);
+            });
+        }
+        Ok(())
+    }
+
+    /// Looks at what versions changed that every observer is past: what they made old goes.
+    fn sweep_changes(&mut self, oldest: Version, budget: &mut Budget) -> Result<(), Error> {
+        let tree = self.shard.tree.clone();
+        for record in tree.scan_prefix([change::KIND]) {
+            let (key, value) = record.map_err(unreadable)?;
+            let decoded = change::decode_key(&key);
+            let version = decoded.map_err(|error| damaged(self.shard.id, &key, error))?;
+            if version > oldest {
+                return Ok(());
+            }
+            let names = self.shard.names_of(&key, &value)?;
+            for name in &names {
+                if budget.is_spent() {
+                    return Ok(());
+                }
+                self.sweep_older(name, version, budget)?;
+            }
+            let mut batch = Batch::new(&tree, &mut self.sum);
+            batch.remove(&key)?;
+            batch.commit()?;
+            budget.spend(1 + names.len());
+        }
+        Ok(())
+    }
+
+    /// Removes the entries of a name below a version, and the one at it if it says removed.
+    fn sweep_older(
+        &mut self,
+        name: &[u8],
+        version: Version,
+        budget: &mut Budget,
+    ) -> Result<(), Error> {
+        let tree = self.shard.tree.clone();
+        let at = entry::key(name, version);
+        let older = (Bound::Excluded(at.clone()), entry::after(name));
+        for record in tree.range(older) {
+            let (key, value) = record.map_err(unreadable)?;
+            self.remove_entry(&key, &value, budget)?;
+        }
+        let Some(value) = tree.get(&at).map_err(unreadable)? else { return Ok(()) };
+        let entry = unframe(&at, &value).and_then(Entry::decode);
+        if entry.map_err(|error| damaged(self.shard.id, name, error))? == Entry::Removed {
+            self.remove_entry(&at, &value, budget)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an entry, its chunks first.
+    fn remove_entry(&mut self, key: &[u8], value: &[u8], budget: &mut Budget) -> Result<(), Error> {
+        let bad = |error| damaged(self.shard.id, key, error);
+        let (_, version) = entry::decode_key(key).map_err(bad)?;
+        let entry = unframe(key, value).and_then(Entry::decode).map_err(bad)?;
+        let mut batch = Batch::new(&self.shard.tree, &mut self.sum);
+        if let Entry::Chunks { sequence, chunks, .. } = entry {
+            for number in 0..chunks {
+                batch.remove(&chunk::key(version, sequence, number))?;
+            }
+            budget.spend(chunks as usize);
+        }
+        batch.remove(key)?;
+        budget.spend(1);
+        batch.commit()
+    }
+
+    /// Removes what is older than a drop that every observer is past, and at the end the drop.
+    fn sweep_drops(&mut self, oldest: Version, budget: &mut Budget) -> Result<(), Error> {
+        while let Some((&(version, at), prefix)) = self.drops.first_key_value() {
+            if version > oldest || budget.is_spent() {
+                return Ok(());
+            }
+            let front = entry::prefix(&entry::part_name(prefix));
+            let start =
+                self.drop_swept.take().map_or(Bound::Included(front.clone()), Bound::Excluded);
+            let tree = self.shard.tree.clone();
+            for record in tree.range((start, Bound::<Vec<u8>>::Unbounded)) {
+                let (key, value) = record.map_err(unreadable)?;
+                if !key.starts_with(&front) {
+                    break;
+                }
+                let decoded = entry::decode_key(&key);
+                let (_, written) = decoded.map_err(|error| damaged(self.shard.id, &key, error))?;
+                if written < version {
+                    self.remove_entry(&key, &value, budget)?;
+                }
+                budget.spend(1);
+                if budget.is_spent() {
+                    self.drop_swept = Some(key.to_vec());
+                    return Ok(());
+                }
+            }
+            let mut batch = Batch::new(&tree, &mut self.sum);
+            batch.remove(&dropped::key(version, at))?;
+            batch.commit()?;
+            self.drops.remove(&(version, at));
+            let left = self.drops.iter().map(|((version, _), prefix)| (prefix.clone(), *version));
+            let left = std::sync::Arc::new(left.collect());
+            self.show_less(|view| view.drops = left);
+        }
+        Ok(())
+    }
+
+    /// Empties the trees of before the shard was forgotten, once it has a checkpoint again. They may
+    /// be damaged: what can't be read stays.
+    fn sweep_old_trees(&mut self, budget: &mut Budget) -> Result<(), Error> {
+        while let (Some(tree), false) = (self.old.last(), budget.is_spent()) {
+            let emptied = guarded(|| {
+                let keys: Result<Vec<_>, _> =
+                    tree.iter().keys().take(BATCH_OPERATIONS_MAX).collect();
+                let keys = keys.map_err(unreadable)?;
+                let mut batch = sled::Batch::default();
+                keys.iter().for_each(|key| batch.remove(key));
+                tree.apply_batch(batch).map_err(failed)?;
+                Ok(keys.len())
+            });
+            match emptied {
+                Ok(0) => drop(self.old.pop()),
+                Ok(keys) => budget.spend(keys),
+                Err(error) => {
+                    tracing::warn!(shard = %self.shard.id, %error, "forgotten records stay");
+                    self.old.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the same checkpoint with less to look at.
+    fn show_less(&self, less: impl FnOnce(&mut super::view::View)) {
+        if let Some(view) = self.shard.view() {
+            let mut view = (*view).clone();
+            less(&mut view);
+            self.shard.show(view);
+        }
+    }
+}
+
+impl super::shard::Shard {
+    fn names_of(&self, key: &[u8], value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        let names = unframe(key, value).and_then(change::decode);
+        names.map_err(|error| damaged(self.id, key, error))
+    }
+}
