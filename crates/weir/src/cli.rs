@@ -21,6 +21,11 @@ pub(crate) enum Command {
     Demo(Demo),
     Dev(Dev),
     Server(Server),
+    Status(Status),
+    Append(Append),
+    Read(Read),
+    /// Change the members of a cluster.
+    Node(Node),
     /// Check the data of a stopped node: every checksum, every reference. Changes nothing.
     Verify(Verify),
     /// Exit with 0 when this node is ready, for containers.
@@ -79,6 +84,137 @@ pub(crate) struct Server {
     /// End with the process that started this one (what `weir dev` wants).
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) parent: Option<i32>,
+}
+
+/// Which cluster, for commands that talk to one.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Cluster {
+    /// A node's gRPC address; give several, and others are tried when one is gone.
+    #[arg(
+        long = "node",
+        value_name = "HOST:PORT",
+        env = "WEIR_NODE",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:6381"
+    )]
+    pub(crate) nodes: Vec<String>,
+    /// A file with the password of the nodes.
+    #[arg(long, value_name = "FILE", env = "WEIR_PASSWORD_FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// How long to go on trying, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    pub(crate) timeout: u64,
+}
+
+/// Show nodes, shards and leaders.
+///
+/// Every node is asked for its own replicas. Positions are indices of a shard's log: `applied` is
+/// what the replica answers from, `synced` what is on its disk, `behind` how many entries it lacks.
+/// Replicas that applied as much have the same hash.
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Append entries to a stream: one from the arguments, or one for each line of stdin.
+///
+/// `weir append --stream orders item 7 colour red` appends one entry and prints its id. Without
+/// names and values, each line of stdin becomes an entry with one field. With --json each line is
+/// an object:
+///
+/// {"fields": {"item": "7", "photo": {"base64": "/9j/4A=="}}}
+///
+/// or, where names repeat or are not text, {"fields": [["item", "7"], ["item", "8"]]}. An id is
+/// taken from "id" with --keep-ids. What `weir read --json` prints can be fed back. Exit code 3: some
+/// entries may or may not have been appended; the lines are named.
+#[derive(Args, Debug)]
+pub(crate) struct Append {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// The stream's key.
+    #[arg(long, short, value_name = "KEY")]
+    pub(crate) stream: String,
+    /// Read lines of JSON.
+    #[arg(long, conflicts_with_all = ["fields", "field"])]
+    pub(crate) json: bool,
+    /// Name of the field that takes a line of text.
+    #[arg(long, value_name = "NAME", default_value = "line", conflicts_with = "fields")]
+    pub(crate) field: String,
+    /// Append under the ids given in JSON, which must be above the stream's last one.
+    #[arg(long, requires = "json")]
+    pub(crate) keep_ids: bool,
+    /// Print the id of every entry, in the order of the lines.
+    #[arg(long)]
+    pub(crate) ids: bool,
+    /// Keep about so many of the newest entries, and cut the rest.
+    #[arg(long, value_name = "ENTRIES")]
+    pub(crate) keep_newest: Option<u64>,
+    /// Names and values, in turn.
+    #[arg(value_name = "NAME VALUE")]
+    pub(crate) fields: Vec<String>,
+}
+
+/// Read the entries of a stream.
+///
+/// Prints an entry a line: its id, then names and values; with --json an object, as `weir append
+/// --json` reads it; with --field the value of one field alone.
+#[derive(Args, Debug)]
+pub(crate) struct Read {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// The stream's key.
+    #[arg(long, short, value_name = "KEY")]
+    pub(crate) stream: String,
+    /// From this id on; milliseconds alone will do.
+    #[arg(long, value_name = "ID")]
+    pub(crate) from: Option<String>,
+    /// Up to this id, itself included; milliseconds alone will do.
+    #[arg(long, value_name = "ID")]
+    pub(crate) to: Option<String>,
+    /// At most so many entries.
+    #[arg(long, short = 'n', value_name = "ENTRIES")]
+    pub(crate) limit: Option<u64>,
+    /// From the newest to the oldest.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Print lines of JSON. Text is a string, other bytes are {"base64": "..."}.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print this field's value alone, as it is; entries without it are passed over.
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    pub(crate) field: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Node {
+    #[command(subcommand)]
+    pub(crate) command: NodeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    Replace(Replace),
+}
+
+/// Put a new node into the place of one that is lost.
+///
+/// Give the new node the next free id (`weir status` names it) and an empty directory in its file,
+/// start it with `weir server --config FILE`, then run this. Writes go on meanwhile. Safe to run
+/// again after an interruption.
+#[derive(Args, Debug)]
+pub(crate) struct Replace {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// The id of the node that is lost.
+    #[arg(value_name = "OLD")]
+    pub(crate) old: u64,
+    /// The new node's file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -1,13 +1,20 @@
 //! One file for each command. A command gets its arguments and says what came of it.
 
+mod append;
+mod cluster;
 mod completions;
 mod demo;
 mod dev;
+mod entry_json;
 mod health;
+mod node_replace;
+mod progress;
+mod read;
 mod server;
+mod status;
 mod verify;
 
-use crate::cli::Command;
+use crate::cli::{Command, NodeCommand};
 use crate::failed::Failed;
 
 /// Runs one command to its end.
@@ -16,6 +23,12 @@ pub(crate) fn run(command: Command) -> Result<(), Failed> {
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(&args),
         Command::Server(args) => server::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Append(args) => append::run(&args),
+        Command::Read(args) => read::run(&args),
+        Command::Node(args) => match args.command {
+            NodeCommand::Replace(args) => node_replace::run(&args),
+        },
         Command::Verify(args) => verify::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -38,6 +38,12 @@ impl Failed {
         Self { code: code.max(WRONG), text: text.into() }
     }
 
+    /// The same, with the place or circumstance in front.
+    pub(crate) fn before(mut self, what: &str) -> Self {
+        self.text = format!("{what}: {}", self.text);
+        self
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         self.code
     }
