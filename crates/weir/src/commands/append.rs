@@ -42,7 +42,7 @@ async fn one(client: &Client, args: &cli::Append) -> Result<(), Failed> {
 }
 
 async fn lines(client: &Client, args: &cli::Append) -> Result<(), Failed> {
-    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (appends, mut input) = input(args);
     let mut results = client.append_many(appends.take_until(stopped));
     let mut stop = Some(stop);
