@@ -14,6 +14,11 @@ pub const PART_VALUE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of sled's segments. Fixed when a store is made. Larger ones cost disk and latency.
 pub(crate) const SEGMENT_BYTES: usize = 512 << 10;
 
+/// How often and how long opening waits for the lock of sled's file, which a store that was just
+/// closed in this process gives up a moment later.
+pub(crate) const LOCK_TRIES: usize = 200;
+pub(crate) const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Bytes of one value inside sled. A page above a quarter of a segment becomes a blob file, which is
 /// never synced and never goes away. A page of values splits when it is visited with more than 16
 /// in it, and a neighbour with up to 3 may be merged into it before that: 20 values must fit.

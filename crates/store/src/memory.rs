@@ -1,7 +1,7 @@
 //! A store in memory that can fail like one on disk: for tests and simulation. Never touches a
 //! file; what "survives" is what was switched to before [`Memory::crash`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -150,10 +150,11 @@ impl Shard {
     }
 
     fn switch(&mut self, change: Change) -> Result<(), Error> {
-        let put = self.ahead.remove(&change.number).unwrap_or_default();
-        if change.removed.iter().any(|key| put.contains_key(key)) {
+        let ahead = self.ahead.get(&change.number);
+        if ahead.is_some_and(|put| change.removed.iter().any(|key| put.contains_key(key))) {
             return Err(Error::Misuse("a key is put and removed under one number"));
         }
+        let put = self.ahead.remove(&change.number).unwrap_or_default();
         let parts = Arc::make_mut(&mut self.parts);
         for prefix in &change.dropped_prefixes {
             parts.retain(|key, _| !key.starts_with(prefix));
@@ -197,12 +198,12 @@ impl Store for Memory {
         self.with(shard, |state| {
             state.check_number(number)?;
             let ahead = state.ahead.entry(number).or_default();
-            for part in parts {
-                let value = Value::Whole(part.value.clone());
-                if ahead.insert(part.key.clone(), value).is_some() {
-                    return Err(Error::Misuse("a key is put twice under one number"));
-                }
+            let keys: BTreeSet<&Bytes> = parts.iter().map(|part| &part.key).collect();
+            if keys.len() < parts.len() || keys.iter().any(|key| ahead.contains_key(*key)) {
+                return Err(Error::Misuse("a key is put twice under one number"));
             }
+            let value = |part: &Part| (part.key.clone(), Value::Whole(part.value.clone()));
+            ahead.extend(parts.iter().map(value));
             Ok(())
         })
     }

@@ -14,7 +14,7 @@ use crate::api::Error;
 use crate::durable::{self, Synced};
 use crate::layout::catalogue::{self, Shelf};
 use crate::layout::{frame, unframe};
-use crate::limits::SEGMENT_BYTES;
+use crate::limits::{LOCK_TRIES, LOCK_WAIT, SEGMENT_BYTES};
 
 /// Opens the store in `dir`; makes it first if need be.
 pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), Error> {
@@ -47,6 +47,18 @@ fn is_missing(dir: &Path) -> io::Result<bool> {
 }
 
 fn open_db(dir: &Path, options: Options) -> Result<sled::Db, Error> {
+    for _ in 1..LOCK_TRIES {
+        match try_open_db(dir, options) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(LOCK_WAIT);
+            }
+            other => return other,
+        }
+    }
+    try_open_db(dir, options)
+}
+
+fn try_open_db(dir: &Path, options: Options) -> Result<sled::Db, Error> {
     sled::Config::new()
         .path(dir)
         .cache_capacity(options.cache_bytes)
