@@ -37,10 +37,6 @@ impl Progress {
         }
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The count at the end.
     pub(super) fn finish(self) {
         let Self { verb, count, began, bar, .. } = self;
