@@ -12,6 +12,8 @@ pub mod machine;
 pub mod network;
 pub mod node;
 pub mod repair;
+#[cfg(test)]
+mod rig;
 pub mod runtime;
 mod shards;
 pub mod snapshot;

@@ -1,109 +1,30 @@
-//! What is done about a shard whose store isn't whole: notes of damage that outlive the process,
-//! and putting a peer's checkpoint in place before Raft starts. Never where the peer's checkpoint
-//! comes from, never a vote.
-//!
-//! `data/damaged` is text, a line for each value: the shard, a space, the key as the store names
-//! it. A line of another form means every shard.
+//! What is done about a shard whose store isn't whole: putting a peer's checkpoint in place before
+//! Raft starts. Never where the peer's checkpoint comes from, never a vote.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::{Access, Disk, ShardId};
+use base::ShardId;
 use journal::Journal;
+use journal::guard::DamagedPart;
 use store::Store;
 
 use crate::log::{synced, truncated};
 use crate::machine::Broken;
 use crate::snapshot::{NotWhole, SnapshotWriter, Staged};
 
-/// Notes of values that failed their checksums while the node ran. The next start takes these
-/// shards' stores as damaged.
-#[derive(Clone)]
-pub struct Damaged {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-}
-
-/// The shards that are noted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Noted {
-    /// None is.
-    #[default]
-    None,
-    /// These are.
-    Shards(BTreeSet<ShardId>),
-    /// A note can't be read: all are taken as damaged.
-    All,
-}
-
-impl Noted {
-    /// Whether the store of `shard` is taken as damaged.
-    pub fn holds(&self, shard: ShardId) -> bool {
-        match self {
-            Self::None => false,
-            Self::Shards(shards) => shards.contains(&shard),
-            Self::All => true,
-        }
-    }
-}
-
-impl Damaged {
-    /// The notes in the data directory `dir`.
-    pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Self {
-        Self { disk, dir: dir.to_owned() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.join("damaged")
-    }
-
-    /// Notes what broke a replica, where it is a damaged value or block; durable on return.
-    pub fn note(&self, shard: ShardId, broken: &Broken) -> io::Result<()> {
-        let key = match broken {
-            Broken::Store(store::Error::Damaged { key, .. }) => key.clone(),
-            Broken::Store(store::Error::Unreadable(detail)) => detail.clone(),
-            Broken::Fault(fault) => fault.to_string(),
-            Broken::Decode(error) => error.to_string(),
-            Broken::Store(store::Error::Io(_) | store::Error::Misuse(_)) | Broken::Journal(_) => {
-                return Ok(());
-            }
-        };
-        let line = format!("{} {}\n", shard.0, key.replace('\n', " "));
-        let file = self.disk.open(&self.path(), Access::Create)?;
-        file.write_at(line.as_bytes(), file.len()?)?;
-        file.sync()?;
-        self.disk.sync_dir(&self.dir)
-    }
-
-    /// What is noted.
-    pub fn read(&self) -> io::Result<Noted> {
-        if !self.disk.exists(&self.path()) {
-            return Ok(Noted::None);
-        }
-        let file = self.disk.open(&self.path(), Access::Read)?;
-        let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, 0)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let shard = |line: &str| Some(ShardId(line.split(' ').next()?.parse().ok()?));
-        let shards: Option<BTreeSet<ShardId>> = text.lines().map(shard).collect();
-        Ok(match shards {
-            Some(shards) if shards.is_empty() => Noted::None,
-            Some(shards) => Noted::Shards(shards),
-            None => Noted::All,
-        })
-    }
-
-    /// Every shard that was noted has its replacement.
-    pub fn clear(&self) -> io::Result<()> {
-        if self.disk.exists(&self.path()) {
-            self.disk.remove(&self.path())?;
-            self.disk.sync_dir(&self.dir)?;
-        }
-        Ok(())
-    }
+/// What is to be noted in the data directory (`journal::guard::note_damaged`) before the process
+/// ends: the shard's store isn't whole. None where it isn't the store that can't be trusted.
+pub fn damaged_part(shard: ShardId, broken: &Broken) -> Option<DamagedPart> {
+    let key = match broken {
+        Broken::Store(store::Error::Damaged { key, .. }) => key.clone(),
+        Broken::Store(store::Error::Unreadable(detail)) => detail.clone(),
+        Broken::Fault(fault) => fault.to_string(),
+        Broken::Store(store::Error::Io(_) | store::Error::Misuse(_))
+        | Broken::Decode(_)
+        | Broken::Journal(_) => return None,
+    };
+    Some(DamagedPart { shard, key: key.into() })
 }
 
 /// Gives up what the store has of a shard and takes a peer's checkpoint in its place, chunk by
@@ -167,3 +88,6 @@ fn holds(journal: &Journal, shard: ShardId, term: u64, index: u64) -> Result<boo
     let records = read.map_err(|error| Broken::Journal(error.to_string()))?;
     Ok(records.first().is_some_and(|record| (record.term, record.index) == (term, index)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -452,3 +452,6 @@ fn checked(chunk: &Bytes) -> Result<&[u8], DecodeError> {
     }
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests;

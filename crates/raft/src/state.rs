@@ -307,7 +307,7 @@ impl Replica {
     /// Becomes what the store's checkpoint says.
     fn load(&self) -> Result<(), Broken> {
         let Some(root) = self.store.root(self.shard)? else { return Ok(()) };
-        let meta = RootMeta::decode(&root.meta)?;
+        let meta = RootMeta::decode(&root.meta).map_err(|error| self.damaged("root", &error))?;
         let mut inner = self.lock();
         let inner = &mut *inner;
         let wanted = inner.machine.as_ref();
@@ -329,13 +329,15 @@ impl Replica {
         Ok(())
     }
 
+    fn damaged(&self, key: &str, detail: &dyn std::fmt::Display) -> Broken {
+        let (key, detail) = (key.to_owned(), detail.to_string());
+        store::Error::Damaged { shard: self.shard, key, detail }.into()
+    }
+
     fn part(&self, key: Bytes) -> Result<(Bytes, Bytes), Broken> {
-        let value = self.store.get(self.shard, &key)?.ok_or_else(|| store::Error::Damaged {
-            shard: self.shard,
-            key: format!("{key:?}"),
-            detail: "it is listed and missing".to_owned(),
-        })?;
-        Ok((key, value))
+        let value = self.store.get(self.shard, &key)?;
+        let missing = || self.damaged(&format!("{key:?}"), &"it is listed and missing");
+        Ok((key.clone(), value.ok_or_else(missing)?))
     }
 
     pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use base::{Disk, RealDisk, SimDisk};
+use base::{Disk, Entropy, RealDisk, SeededEntropy, SimDisk};
 use bytes::Bytes;
 use journal::{Committer, Marks, Options};
 use openraft::EntryPayload;
@@ -148,6 +148,124 @@ fn what_was_answered_is_there_after_reopening_after_every_call() {
         assert_eq!(log.read(), before);
     }
     assert_eq!(log.read().2.last_log_id, Some(log_id(2, 20)));
+}
+
+/// What a log must hold when everything handed in is durable, and what was answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    vote: Option<Vote>,
+    entries: std::collections::BTreeMap<u64, u64>,
+    purged: Option<LogId>,
+}
+
+impl Model {
+    fn last(&self) -> u64 {
+        let purged = self.purged.map_or(0, |purged| purged.index);
+        self.entries.keys().next_back().copied().unwrap_or(purged)
+    }
+
+    /// What a log holds.
+    fn of(log: &LogStore) -> Self {
+        let state = log.journal.log_state(SHARD);
+        let entries = log.read(0..u64::MAX, usize::MAX).unwrap();
+        Self {
+            vote: state.vote.map(|vote| decode_vote(&vote).unwrap()),
+            entries: entries.iter().map(|e| (e.log_id.index, e.log_id.leader_id.term)).collect(),
+            purged: state.purged.map(from_journal),
+        }
+    }
+
+    /// One call by chance, to the log and to the model. Gives a future that ends when the call is
+    /// answered.
+    fn call(&mut self, log: &LogStore, by: &dyn Entropy, term: u64) -> Answer {
+        let mut log = log.clone();
+        match by.below(6) {
+            0 => {
+                let vote = Vote { leader_id: LeaderId { term, voted_for: 1 }, committed: true };
+                self.vote = Some(vote);
+                Box::pin(async move { log.save_vote(&vote).await })
+            }
+            1 | 2 => {
+                let (last, count) = (self.last(), 1 + by.below(4));
+                let indices = last + 1..=last + count;
+                self.entries.extend(indices.clone().map(|index| (index, term)));
+                let (sender, receiver) = TokioOneshot::channel();
+                let entries = indices.map(move |index| entry(term, index));
+                let mut append: Answer =
+                    Box::pin(async move { log.append(entries, IOFlushed::signal(sender)).await });
+                poll(&mut append).expect("an append doesn't wait");
+                Box::pin(async move { receiver.await.expect("the callback is called") })
+            }
+            3 => {
+                let purged = self.purged.map_or(0, |purged| purged.index);
+                let after = purged + by.below(self.last() - purged + 1);
+                self.entries.retain(|index, _| *index <= after);
+                Box::pin(async move { log.truncate_after(Some(log_id(0, after))).await })
+            }
+            4 if !self.entries.is_empty() => {
+                let upto = *self.entries.keys().next().unwrap();
+                self.purged = Some(log_id(self.entries[&upto], upto));
+                self.entries.remove(&upto);
+                let purged = self.purged.unwrap();
+                Box::pin(async move { log.purge(purged).await })
+            }
+            _ => Box::pin(async { Ok(()) }),
+        }
+    }
+}
+
+type Answer = std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+#[test]
+fn killed_between_any_two_calls_it_is_what_it_was_after_some_call_at_or_past_the_last_answer() {
+    for seed in 1..=400 {
+        let (disk, by) = (SimDisk::new(seed), SeededEntropy::new(seed));
+        let mut model = Model::default();
+        let mut term = 1;
+        for _ in 0..3 {
+            let (journal, mut committer) = open(Arc::new(disk.clone()), Path::new("/journal"));
+            let log = LogStore::new(journal, SHARD, fatal());
+            assert_eq!(Model::of(&log), model);
+            // The model after each call, from the last on whose answer came.
+            let mut may = vec![model.clone()];
+            let mut waiting: Vec<(usize, Answer)> = Vec::new();
+            for call in 1..=by.below(60) as usize {
+                let mut answer = model.call(&log, &by, term);
+                may.push(model.clone());
+                // The first poll hands it in. A call that is answered at once (a purge) says
+                // nothing of what is durable.
+                if poll(&mut answer).is_none() {
+                    waiting.push((call, answer));
+                }
+                term += by.below(2);
+                if by.below(3) == 0 {
+                    committer.step().unwrap();
+                }
+            }
+            let sure = answered(&mut waiting);
+            drop((log, committer));
+            disk.crash();
+            let (journal, committer) = open(Arc::new(disk.clone()), Path::new("/journal"));
+            let now = Model::of(&LogStore::new(journal, SHARD, fatal()));
+            drop(committer);
+            assert!(may[sure..].contains(&now), "seed {seed}: {now:?} after answer {sure}");
+            model = now;
+        }
+    }
+}
+
+fn poll(answer: &mut Answer) -> Option<()> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match answer.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(result) => Some(result.unwrap()),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// The last call that was answered.
+fn answered(waiting: &mut [(usize, Answer)]) -> usize {
+    let answered = waiting.iter_mut().filter_map(|(call, answer)| poll(answer).map(|()| *call));
+    answered.last().unwrap_or(0)
 }
 
 #[test]
