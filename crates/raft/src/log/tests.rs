@@ -257,7 +257,7 @@ fn killed_between_any_two_calls_it_is_what_it_was_after_some_call_at_or_past_the
 fn poll(answer: &mut Answer) -> Option<()> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match answer.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(result) => Some(result.unwrap()),
+        std::task::Poll::Ready(result) => result.map(Some).unwrap(),
         std::task::Poll::Pending => None,
     }
 }
