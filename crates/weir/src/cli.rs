@@ -1,8 +1,12 @@
 //! What may be typed. The texts are the help.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use bench::{Bench, Protocol};
 
 /// Redis-style streams on a cluster of nodes. A reply to a write means: on disk, on a majority.
 ///
@@ -26,6 +30,7 @@ pub(crate) enum Command {
     Read(Read),
     /// Change the members of a cluster.
     Node(Node),
+    Bench(Bench),
     /// Check the data of a stopped node: every checksum, every reference. Changes nothing.
     Verify(Verify),
     /// Exit with 0 when this node is ready, for containers.

@@ -1,10 +1,11 @@
 //! One file for each command. A command gets its arguments and says what came of it.
 
 mod append;
+mod bench;
 mod cluster;
 mod completions;
 mod demo;
-mod dev;
+pub(crate) mod dev;
 mod entry_json;
 mod health;
 mod node_replace;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failed> {
         Command::Node(args) => match args.command {
             NodeCommand::Replace(args) => node_replace::run(&args),
         },
+        Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,7 +1,9 @@
 //! Weir's command line: words in, one of the commands, an exit code out. Never any logic of Weir.
 
+mod bench;
 mod cli;
 mod commands;
+mod demo;
 mod failed;
 mod local;
 mod out;
