@@ -2,6 +2,7 @@
 //! of this crate that knows commands of Redis. Never a measurement's meaning: it counts and times.
 
 pub(crate) mod commands;
+pub(crate) mod grpc;
 mod load;
 mod report;
 pub(crate) mod wire;

@@ -16,9 +16,9 @@ use super::wire::Connection;
 use crate::failed::Failed;
 
 /// After the time is up, answers that are still due are waited for this long.
-const DRAIN_WAIT: Duration = Duration::from_secs(10);
+pub(super) const DRAIN_WAIT: Duration = Duration::from_secs(10);
 /// A connection that was refused or broke is opened again after this.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is done.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub(crate) async fn run(load: &Load) -> Result<Report, Failed> {
     Ok(Rc::try_unwrap(report).expect("the workers have ended").into_inner())
 }
 
-fn stream_of(load: &Load, index: usize) -> String {
+pub(super) fn stream_of(load: &Load, index: usize) -> String {
     format!("weir-bench:{}", index % load.streams)
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 /// Append as fast as possible and say how fast that is.
 ///
 /// Every connection keeps so many appends in flight. Exit code 0 when there were no errors. The
-/// streams are called weir-bench:0 and so on; they are removed before and after.
+/// streams are called weir-bench:0 and so on; over RESP they are removed before and after.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// How to talk to the servers.

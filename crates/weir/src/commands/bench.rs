@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failed> {
     }
     let report = match args.protocol {
         Protocol::Resp => block_on(bench::run(&load))?,
-        Protocol::Grpc => return Err(Failed::wrong("--protocol grpc is not wired yet")),
+        Protocol::Grpc => block_on(bench::grpc::run(&load))?,
     };
     out::say(if args.json { report.json() } else { report.text() });
     match report.errors_count() {
