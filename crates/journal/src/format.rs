@@ -342,3 +342,6 @@ fn get_states(mut bytes: &[u8], count: u32) -> Result<ShardStates, Bad> {
     }
     Ok(shards)
 }
+
+#[cfg(test)]
+mod tests;

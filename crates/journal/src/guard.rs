@@ -120,3 +120,32 @@ pub fn inspect(disk: &dyn Disk, dir: &Path, configured: NodeId) -> Result<Found,
         None => Err(GuardError::Missing { file: dir.join(witness::FILE), dir: dir.to_owned() }),
     }
 }
+
+/// Whole files for the test of golden bytes, which stands with the other formats.
+#[cfg(test)]
+pub(crate) mod golden {
+    use base::{ClusterId, Incarnation, NodeId, ShardId};
+
+    use super::{Forming, Identity, identity, sealed, witness};
+    use crate::marks::Marks;
+    use crate::types::{LogId, Position};
+
+    pub(crate) fn identity() -> Vec<u8> {
+        let identity = Identity {
+            cluster: ClusterId(0x0102_0304),
+            node: NodeId(2),
+            incarnation: Incarnation { count: 3, random: 0xfeed },
+            forming: Forming::Formed,
+        };
+        sealed::seal(&identity::KIND, &identity.encode())
+    }
+
+    pub(crate) fn witness() -> Vec<u8> {
+        let synced = Some(Position { segment: 7, offset: 4096 });
+        let mut marks = Marks { synced, ..Marks::default() };
+        marks.votes.insert(ShardId(1), "vote".into());
+        marks.votes.insert(ShardId::META, "".into());
+        marks.checkpoints.insert(ShardId(1), LogId { term: 3, index: 40 });
+        sealed::seal(&witness::KIND, &witness::encode(&marks))
+    }
+}

@@ -20,6 +20,8 @@ mod recovery;
 mod replay;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod shuttle_tests;
 mod survey;
 mod types;
 mod verify;
