@@ -21,10 +21,11 @@ use journal::Journal;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use store::{CheckpointNumber, PUT_PARTS_MAX, Part, Switch};
+use tokio::sync::watch;
 
 use crate::limits::{CHECKPOINT_AGE, CHECKPOINT_DIRTY_BYTES, CHECKPOINT_DIRTY_PARTS};
 use crate::machine::Broken;
-use crate::state::{Fixed, Replica, StateMachine};
+use crate::state::{Fixed, Marks, Replica, StateMachine};
 use crate::types::{LogId, TypeConfig};
 
 /// How long the thread sleeps when nothing calls it.
@@ -32,6 +33,9 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// How often the log is looked over for what may go.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long openraft may take to note a checkpoint before it is told again.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// When a shard is checkpointed.
 #[derive(Clone, Debug)]
@@ -374,15 +378,13 @@ pub(crate) async fn make(replica: &Arc<Replica>) -> Result<(), Broken> {
     }
 }
 
-/// Tells a shard's Raft of its checkpoints, and purges its log as far as it may go, until Raft
-/// ends. One such task runs for each replica.
-pub async fn follow(raft: Raft<TypeConfig, StateMachine>, replica: Arc<Replica>) {
-    let mut marks = replica.marks();
+/// Tells a shard's Raft of its checkpoints, and purges its log as far as it may go, until Raft or
+/// the replica ends. One such task runs for each replica, with [`Replica::marks`].
+pub async fn follow(raft: Raft<TypeConfig, StateMachine>, mut marks: watch::Receiver<Marks>) {
     marks.mark_changed();
     while marks.changed().await.is_ok() {
         let now = *marks.borrow_and_update();
-        let recorded = raft.metrics().borrow_watched().snapshot;
-        if now.checkpoint > recorded && raft.trigger().snapshot().await.is_err() {
+        if !record(&raft, now.checkpoint).await {
             return;
         }
         let Some(upto) = now.purge else { continue };
@@ -390,6 +392,22 @@ pub async fn follow(raft: Raft<TypeConfig, StateMachine>, replica: Arc<Replica>)
             return;
         }
     }
+}
+
+/// Has openraft note a checkpoint, and waits until it has: it purges nothing above what it knows
+/// to be in a snapshot. False when Raft has ended.
+async fn record(raft: &Raft<TypeConfig, StateMachine>, checkpoint: Option<LogId>) -> bool {
+    let mut metrics = raft.metrics();
+    while metrics.borrow_watched().snapshot < checkpoint {
+        if raft.trigger().snapshot().await.is_err() {
+            return false;
+        }
+        // It ignores the call while it is busy with an earlier one.
+        if let Ok(Err(_)) = tokio::time::timeout(RECORD_AGAIN, metrics.changed()).await {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]

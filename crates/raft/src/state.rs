@@ -449,3 +449,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         crate::snapshot::current(&self.0).map_err(|broken| self.0.break_with(&broken))
     }
 }
+
+#[cfg(test)]
+mod tests;
