@@ -12,9 +12,13 @@ mod convert;
 mod error;
 mod health;
 pub mod limits;
+mod members;
 mod plain;
 mod range;
 mod streams;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
-pub use cluster::{Member, Members, Progress, ReplaceError};
+pub use members::{Members, NodeMembers, Progress, ReplaceError, Roster};
 
 /// What the gRPC door has to be told.
 #[derive(Clone, Debug)]

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use base::NodeId;
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use raft::{PeerStatus, ShardStatus, Shards};
 use rpc::v1;
 use rpc::v1::cluster_server::Cluster;
@@ -13,58 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use super::error::Failure;
+use super::members::{Members, Progress, ReplaceError};
 use super::streams::Answers;
-
-/// A node that is to become a member: its id, and its addresses as others reach them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    pub node: NodeId,
-    pub resp: String,
-    pub resp_cluster: String,
-    pub grpc: String,
-    pub peer: String,
-}
-
-/// A step of a change of members.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Shards that are done, of so many; the meta group counts.
-    pub shards_done: usize,
-    pub shards_count: usize,
-    /// What is going on, for people.
-    pub message: String,
-}
-
-/// Why a node can't be replaced.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplaceError {
-    /// The old node is not a member.
-    #[error("node {0} is not a member of this cluster; `weir status` lists them")]
-    NotAMember(NodeId),
-    /// The new id is not the next free one.
-    #[error("the next free node id is {next}, not {given}")]
-    WrongId { given: NodeId, next: NodeId },
-    /// The old node is alive.
-    #[error("node {0} is alive; stop it first")]
-    Alive(NodeId),
-    /// Something else stands in the way.
-    #[error("{0}")]
-    Refused(String),
-    /// It could not be finished now; the same call again goes on with it.
-    #[error("{0}; run the same command again to go on")]
-    Interrupted(String),
-}
-
-/// Who can change the members of the cluster.
-pub trait Members: Send + Sync + 'static {
-    /// Puts `new` into the place of `old`, in every shard. Ends after the last step, or with an
-    /// error. Asked again, it goes on where it was. Dropping the stream doesn't undo anything.
-    fn replace(
-        &self,
-        old: NodeId,
-        new: Member,
-    ) -> BoxStream<'static, Result<Progress, ReplaceError>>;
-}
 
 /// The service.
 pub(super) struct Door {
@@ -113,39 +62,51 @@ impl Cluster for Door {
             let message = "name the old node, the new one's id, and its address for peers";
             return Err(Failure::invalid("INCOMPLETE", message).into());
         }
-        let new = Member {
-            node: NodeId(new.id),
+        let id = NodeId(new.id);
+        let new = raft::Member {
             resp: new.resp,
             resp_cluster: new.resp_cluster,
             grpc: new.grpc,
             peer: new.peer,
         };
         let stopping = self.stopping.clone();
-        let steps = self.members.replace(NodeId(request.old_node_id), new);
-        let until = steps.take_until(async move { stopping.cancelled().await });
-        Ok(Response::new(Box::pin(until.map(|step| match step {
+        let steps = self.members.replace(NodeId(request.old_node_id), id, new);
+        let steps = steps.map(|step| match step {
             Ok(step) => Ok(progress_message(step)),
             Err(error) => Err(refused(&error).into()),
-        }))))
+        });
+        Ok(Response::new(Box::pin(unless_stopped(steps, stopping))))
     }
+}
+
+/// The same steps; when the node stops before the last, that is said, for the rest goes on.
+fn unless_stopped<S>(
+    steps: S,
+    stopping: CancellationToken,
+) -> impl Stream<Item = Result<v1::ReplaceNodeProgress, Status>>
+where
+    S: Stream<Item = Result<v1::ReplaceNodeProgress, Status>> + Unpin,
+{
+    futures::stream::unfold(Some((steps, stopping)), |state| async move {
+        let (mut steps, stopping) = state?;
+        tokio::select! {
+            step = steps.next() => step.map(|step| (step, Some((steps, stopping)))),
+            () = stopping.cancelled() => {
+                let message = "the node is stopping; run the same command again at another one";
+                let failure = Failure::new(Code::Unavailable, "STOPPING", message);
+                Some((Err(failure.with("outcome", "UNKNOWN").into()), None))
+            }
+        }
+    })
 }
 
 fn refused(error: &ReplaceError) -> Failure {
     let (code, reason) = match error {
         ReplaceError::NotAMember(_) => (Code::NotFound, "NOT_A_MEMBER"),
         ReplaceError::WrongId { .. } => (Code::InvalidArgument, "WRONG_NODE_ID"),
-        ReplaceError::Alive(_) => (Code::FailedPrecondition, "NODE_ALIVE"),
         ReplaceError::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
-        ReplaceError::Interrupted(_) => (Code::Unavailable, "INTERRUPTED"),
     };
-    let failure = Failure::new(code, reason, error.to_string());
-    match error {
-        ReplaceError::Interrupted(_) => failure.with("outcome", "UNKNOWN"),
-        ReplaceError::NotAMember(_)
-        | ReplaceError::WrongId { .. }
-        | ReplaceError::Alive(_)
-        | ReplaceError::Refused(_) => failure,
-    }
+    Failure::new(code, reason, error.to_string())
 }
 
 fn node_message(peer: PeerStatus) -> v1::Node {
