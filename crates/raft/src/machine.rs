@@ -27,8 +27,9 @@ pub trait Machine: Any + Send {
     /// be able to read it may go.
     fn switched(&mut self);
 
-    /// Whether [`Machine::load`] wants the part with this key.
-    fn loads(&self, key: &[u8]) -> bool;
+    /// None where [`Machine::load`] wants the part with this key; else the last key of a range
+    /// from this one on of which it wants none.
+    fn unwanted(&self, key: &[u8]) -> Option<Bytes>;
 
     /// Becomes what a checkpoint describes, whatever it was before. `header` is that of the last
     /// checkpoint, empty where there is none.

@@ -310,12 +310,8 @@ impl Replica {
         let meta = RootMeta::decode(&root.meta).map_err(|error| self.damaged("root", &error))?;
         let mut inner = self.lock();
         let inner = &mut *inner;
-        let wanted = inner.machine.as_ref();
-        let keys = StoredKeys::new(self.store.as_ref(), self.shard);
-        let wanted: Vec<Bytes> = keys
-            .filter(|key| key.as_ref().map_or(true, |key| wanted.loads(key)))
-            .collect::<Result<_, _>>()?;
-        let mut parts = wanted.into_iter().map(|key| self.part(key));
+        let keys = wanted_keys(self.store.as_ref(), self.shard, inner.machine.as_ref())?;
+        let mut parts = keys.into_iter().map(|key| self.part(key));
         inner.machine.load(&meta.header, &mut parts)?;
         inner.applied = meta.snapshot.last_log_id;
         inner.membership = meta.snapshot.last_membership.clone();
@@ -355,42 +351,29 @@ impl Inner {
     }
 }
 
-/// Keys of a shard's checkpoint, in order.
-struct StoredKeys<'a> {
-    store: &'a dyn Store,
+/// Keys of a shard's checkpoint that its machine loads, in order. Ranges that it doesn't want are
+/// jumped over: most keys of a large shard are those of blocks.
+fn wanted_keys(
+    store: &dyn Store,
     shard: ShardId,
-    batch: std::vec::IntoIter<Bytes>,
-    after: Option<Bytes>,
-    done: bool,
-}
-
-impl<'a> StoredKeys<'a> {
-    fn new(store: &'a dyn Store, shard: ShardId) -> Self {
-        Self { store, shard, batch: Vec::new().into_iter(), after: None, done: false }
-    }
-}
-
-impl Iterator for StoredKeys<'_> {
-    type Item = Result<Bytes, Broken>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(key) = self.batch.next() {
-            return Some(Ok(key));
-        }
-        if self.done {
-            return None;
-        }
-        match self.store.keys(self.shard, b"", self.after.as_deref(), LOAD_KEYS) {
-            Ok(keys) => {
-                self.done = keys.len() < LOAD_KEYS;
-                self.after = keys.last().cloned();
-                self.batch = keys.into_iter();
-                self.batch.next().map(Ok)
+    machine: &dyn Machine,
+) -> Result<Vec<Bytes>, store::Error> {
+    let mut wanted = Vec::new();
+    let mut after: Option<Bytes> = None;
+    loop {
+        let keys = store.keys(shard, b"", after.as_deref(), LOAD_KEYS)?;
+        let more = keys.len() == LOAD_KEYS;
+        for key in keys {
+            if after.as_ref().is_some_and(|after| key <= *after) {
+                continue;
             }
-            Err(error) => {
-                self.done = true;
-                Some(Err(error.into()))
-            }
+            after = Some(machine.unwanted(&key).unwrap_or_else(|| {
+                wanted.push(key.clone());
+                key
+            }));
+        }
+        if !more {
+            return Ok(wanted);
         }
     }
 }

@@ -53,8 +53,8 @@ impl Machine for Cells {
         self.switched += 1;
     }
 
-    fn loads(&self, _key: &[u8]) -> bool {
-        true
+    fn unwanted(&self, key: &[u8]) -> Option<Bytes> {
+        key.starts_with(b"#").then(|| Bytes::from_static(b"#\xff"))
     }
 
     fn load(&mut self, header: &[u8], parts: &mut Parts<'_>) -> Result<(), Broken> {
