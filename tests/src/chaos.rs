@@ -1,0 +1,93 @@
+//! Load and faults at once on a cluster of real processes, and the verdict of the checker.
+
+mod fault;
+mod finish;
+mod load;
+mod verdict;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use base::SeededEntropy;
+
+pub use verdict::Verdict;
+
+use crate::cluster::{Cluster, Options};
+use crate::history::Op;
+use crate::{checker, wait};
+
+/// Clients that append, read, read for a group and acknowledge.
+const CLIENTS: usize = 8;
+/// Streams; they fall on different shards.
+const STREAMS: usize = 8;
+/// After a fault every shard has a leader again within this, or the run fails.
+const HEAL_WAIT: Duration = Duration::from_secs(120);
+/// A new fault comes only so long after every shard has a leader again.
+const CALM: Duration = Duration::from_secs(2);
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub length: Duration,
+    pub seed: u64,
+    pub options: Options,
+    /// Appends a second that each client offers at most.
+    pub rate: u32,
+}
+
+/// Runs load and faults for so long, heals everything, reads everything, checks everything.
+///
+/// # Errors
+/// The cluster did not come up, or did not come back after a fault.
+pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
+    let mut cluster = Cluster::start(&plan.options)?;
+    let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.resp()).collect();
+    load::make_groups(&addresses[0]).context("groups cannot be made")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|index| {
+            let client = load::Load::new(index, &addresses, plan.rate, Arc::clone(&stop));
+            std::thread::spawn(move || client.run())
+        })
+        .collect();
+    let entropy = SeededEntropy::new(plan.seed);
+    let faults = inject(&mut cluster, plan, &entropy, &tell);
+    stop.store(true, Ordering::SeqCst);
+    let mut ops: Vec<Op> = Vec::new();
+    for client in clients {
+        ops.extend(client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?);
+    }
+    let faults = faults?;
+    tell("faults are over; reading everything back");
+    cluster.wait_ready(HEAL_WAIT)?;
+    let end = finish::read_all(&cluster, &addresses, &mut ops)?;
+    ops.sort_by_key(|op| op.call);
+    let violations = checker::check(&ops, &end);
+    let verdict = Verdict::new(&ops, &end, &faults, violations);
+    if let Err(error) = cluster.stop() {
+        tell(&format!("stopping: {error:#}"));
+    }
+    Ok(verdict)
+}
+
+fn inject(
+    cluster: &mut Cluster,
+    plan: &Plan,
+    entropy: &SeededEntropy,
+    tell: &impl Fn(&str),
+) -> anyhow::Result<Vec<fault::Done>> {
+    let began = wait::now();
+    let mut faults = Vec::new();
+    loop {
+        wait::pause(CALM);
+        if wait::now() - began >= plan.length {
+            return Ok(faults);
+        }
+        let fault = fault::choose(cluster, entropy);
+        tell(&format!("{:>5} s  {fault}", (wait::now() - began).as_secs()));
+        faults.push(fault::inject(cluster, &fault)?);
+        cluster.wait_ready(HEAL_WAIT).with_context(|| format!("after: {fault}"))?;
+    }
+}

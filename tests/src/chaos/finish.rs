@@ -1,0 +1,104 @@
+//! After the faults: every group is drained, then everything is read through every node.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::load::{GROUP, Load, entries_of, key};
+use super::{CLIENTS, STREAMS};
+use crate::client::Client;
+use crate::cluster::Cluster;
+use crate::history::{Final, Id, Op, Seen, Stream};
+use crate::wait;
+
+/// Entries read at a time.
+const PAGE: usize = 5_000;
+/// Followers apply what is committed within this.
+const EQUAL_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) fn read_all(
+    cluster: &Cluster,
+    addresses: &[String],
+    ops: &mut Vec<Op>,
+) -> anyhow::Result<Final> {
+    drain(addresses, ops)?;
+    let mut end = Final::default();
+    for address in addresses {
+        let mut client = Client::open(address)?;
+        let streams: anyhow::Result<Vec<_>> =
+            (0..STREAMS).map(|stream| all(&mut client, stream)).collect();
+        end.entries.push(streams?);
+    }
+    let mut client = Client::open(&addresses[0])?;
+    for stream in 0..STREAMS {
+        end.pending.push(pending(&mut client, stream)?);
+    }
+    end.hashes = wait::until("the replicas to be level", EQUAL_WAIT, || hashes(cluster))?;
+    Ok(end)
+}
+
+/// Every consumer takes what it was given and did not acknowledge, then all that is new.
+fn drain(addresses: &[String], ops: &mut Vec<Op>) -> anyhow::Result<()> {
+    for index in 0..CLIENTS {
+        let mut client = Client::open(&addresses[index % addresses.len()])?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut load = Load::new(index, addresses, 1, stop);
+        for (stream, new) in (0..STREAMS).flat_map(|stream| [(stream, false), (stream, true)]) {
+            loop {
+                let entries = load.deliver(&mut client, stream, new)?;
+                if entries.is_empty() {
+                    break;
+                }
+                load.acknowledge(&mut client, stream, &entries)?;
+            }
+        }
+        ops.extend(load.take_ops());
+    }
+    Ok(())
+}
+
+fn all(client: &mut Client, stream: Stream) -> anyhow::Result<Vec<Seen>> {
+    let mut entries: Vec<Seen> = Vec::new();
+    loop {
+        let start = entries.last().map_or("-".to_owned(), |((ms, seq), _)| format!("({ms}-{seq}"));
+        let count = PAGE.to_string();
+        let reply = client.call(&["XRANGE", &key(stream), &start, "+", "COUNT", &count])?;
+        anyhow::ensure!(reply.as_error().is_none(), "{reply}");
+        let page = entries_of(&reply);
+        if page.is_empty() {
+            return Ok(entries);
+        }
+        entries.extend(page);
+    }
+}
+
+fn pending(client: &mut Client, stream: Stream) -> anyhow::Result<Vec<Id>> {
+    let count = PAGE.to_string();
+    let reply = client.call(&["XPENDING", &key(stream), GROUP, "-", "+", &count])?;
+    anyhow::ensure!(reply.as_error().is_none(), "{reply}");
+    let id = |line: &resp::Value| {
+        let (ms, seq) = line.as_items()?.first()?.as_text()?.split_once('-')?;
+        Some((ms.parse().ok()?, seq.parse().ok()?))
+    };
+    Ok(reply.as_items().unwrap_or_default().iter().filter_map(id).collect())
+}
+
+/// The hash of every replica, once all replicas of a shard have applied as much.
+fn hashes(cluster: &Cluster) -> Result<Vec<(String, Vec<String>)>, String> {
+    let status = cluster.status().map_err(|error| error.to_string())?;
+    let shards = status["shards"].as_array().ok_or("no shards in the status")?;
+    let mut all = Vec::new();
+    for shard in shards {
+        let name = shard["shard"].to_string();
+        let replicas = shard["replicas"].as_array().ok_or("no replicas in the status")?;
+        if replicas.len() < cluster.nodes.len() {
+            return Err(format!("shard {name}: {} replicas answer", replicas.len()));
+        }
+        let applied: Vec<String> = replicas.iter().map(|it| it["applied"].to_string()).collect();
+        if applied.iter().any(|one| *one != applied[0]) {
+            return Err(format!("shard {name}: applied {applied:?}"));
+        }
+        all.push((name, replicas.iter().map(|it| it["state_hash"].to_string()).collect()));
+    }
+    Ok(all)
+}

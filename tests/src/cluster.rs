@@ -1,0 +1,184 @@
+//! A cluster of real processes on free ports in a directory of its own. Dropping it leaves nothing
+//! behind, neither processes nor files.
+
+mod binary;
+mod node;
+mod ports;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+pub use binary::weir;
+pub use node::Node;
+use ports::Ports;
+
+use crate::client::http_get;
+use crate::wait;
+
+/// A whole cluster is up, or back up, in this time on a slow machine with a debug build.
+pub const READY_WAIT: Duration = Duration::from_secs(60);
+
+/// What a cluster is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub nodes: u64,
+    pub shards: u16,
+    /// More lines for every node's file, sections and all.
+    pub extra: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { nodes: 3, shards: 8, extra: String::new() }
+    }
+}
+
+/// Nodes with their files.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    dir: TempDir,
+    _ports: Ports,
+}
+
+impl Cluster {
+    /// Writes the files, starts every node, waits until all are ready.
+    ///
+    /// # Errors
+    /// What did not happen in time, with the end of the logs.
+    pub fn start(options: &Options) -> anyhow::Result<Self> {
+        let mut cluster = Self::prepare(options)?;
+        for node in &mut cluster.nodes {
+            node.start()?;
+        }
+        cluster.wait_ready(READY_WAIT)?;
+        Ok(cluster)
+    }
+
+    /// Writes the files and starts nothing.
+    ///
+    /// # Errors
+    /// The machine has no room or no ports.
+    pub fn prepare(options: &Options) -> anyhow::Result<Self> {
+        let ports = Ports::take(options.nodes)?;
+        let dir = tempfile::Builder::new().prefix("weir-test-").tempdir()?;
+        std::fs::write(dir.path().join("cluster.toml"), cluster_toml(options, &ports))?;
+        let mut nodes = Vec::new();
+        for id in 1..=options.nodes {
+            let file = dir.path().join(format!("node-{id}.toml"));
+            std::fs::write(&file, node_toml(options, &ports, id))?;
+            nodes.push(Node::new(id, file, ports.first_of(id)));
+        }
+        Ok(Self { nodes, dir, _ports: ports })
+    }
+
+    /// Where the files are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where a node keeps its data.
+    pub fn data_dir(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("node-{}", self.nodes[index].id))
+    }
+
+    /// Waits until every node that runs is ready.
+    ///
+    /// # Errors
+    /// Which node is not, why, and the end of its log.
+    pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            if node.is_running() {
+                wait::until(&format!("node {} to be ready", node.id), limit, || node.ready())
+                    .with_context(|| node.log_end())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the node that leads most shards, as the first node that answers sees it.
+    pub fn leader_of_most(&self) -> Option<usize> {
+        let mut counts = vec![0usize; self.nodes.len()];
+        for leader in self.leaders() {
+            if let Some(index) = self.nodes.iter().position(|node| node.id == leader) {
+                counts[index] += 1;
+            }
+        }
+        let most = counts.iter().copied().max().filter(|most| *most > 0)?;
+        counts.iter().position(|count| *count == most)
+    }
+
+    /// The leader of each shard, 0 where none is known, as the first node that answers sees it.
+    pub fn leaders(&self) -> Vec<u64> {
+        let page = self.nodes.iter().find_map(|node| {
+            http_get(&node.http(), "/metrics").ok().filter(|(status, _)| *status == 200)
+        });
+        let Some((_, page)) = page else { return Vec::new() };
+        let lines = page.lines().filter_map(|line| line.strip_prefix("weir_shard_leader{"));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect()
+    }
+
+    /// `weir status --json`.
+    ///
+    /// # Errors
+    /// It failed, or printed something else.
+    pub fn status(&self) -> anyhow::Result<serde_json::Value> {
+        let mut command = std::process::Command::new(weir()?);
+        command.args(["status", "--json"]);
+        for node in &self.nodes {
+            command.args(["--node", &node.grpc()]);
+        }
+        let output = command.output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "weir status: {error}");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// SIGTERM to all, and waits: exit code 0 from each.
+    ///
+    /// # Errors
+    /// A node ended otherwise, or not in time.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        for node in &self.nodes {
+            node.terminate();
+        }
+        for node in &mut self.nodes {
+            if node.is_running() {
+                let code = node.wait_end(READY_WAIT)?;
+                anyhow::ensure!(code == Some(0), "node {}: {code:?}; {}", node.id, node.log_end());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cluster_toml(options: &Options, ports: &Ports) -> String {
+    let mut text = format!("[cluster]\nname = \"test\"\nshards = {}\n", options.shards);
+    for id in 1..=options.nodes {
+        let port = ports.first_of(id);
+        text += &format!(
+            "[[node]]\nid = {id}\npeer = \"127.0.0.1:{}\"\nresp = \"127.0.0.1:{port}\"\n\
+             resp_cluster = \"127.0.0.1:{}\"\ngrpc = \"127.0.0.1:{}\"\n",
+            port + 3,
+            port + 1,
+            port + 2,
+        );
+    }
+    text
+}
+
+fn node_toml(options: &Options, ports: &Ports, id: u64) -> String {
+    let port = ports.first_of(id);
+    format!(
+        "[node]\nid = {id}\ncluster = \"cluster.toml\"\ndata_dir = \"node-{id}\"\n[listen]\n\
+         resp = \"127.0.0.1:{port}\"\nresp_cluster = \"127.0.0.1:{}\"\ngrpc = \"127.0.0.1:{}\"\n\
+         peer = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n{}",
+        port + 1,
+        port + 2,
+        port + 3,
+        port + 4,
+        options.extra,
+    )
+}

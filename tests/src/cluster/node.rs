@@ -1,0 +1,173 @@
+//! One node's process: started, killed, stopped in its tracks, waited for.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::binary::weir;
+use crate::client::{Client, http_get};
+use crate::wait;
+
+/// A node, running or not.
+pub struct Node {
+    pub id: u64,
+    pub file: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Node {
+    pub(super) fn new(id: u64, file: PathBuf, port: u16) -> Self {
+        Self { id, file, port, child: None }
+    }
+
+    /// Starts the process; what it says goes to a file.
+    ///
+    /// # Errors
+    /// The program cannot be built or started.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let child = Command::new(weir()?)
+            .args(["server", "--config"])
+            .arg(&self.file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// `HOST:PORT` for RESP.
+    pub fn resp(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `HOST:PORT` for gRPC.
+    pub fn grpc(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 2)
+    }
+
+    /// `HOST:PORT` for HTTP.
+    pub fn http(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 4)
+    }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn client(&self) -> std::io::Result<Client> {
+        Client::open(&self.resp())
+    }
+
+    /// Whether it is ready, or why not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&mut self) -> Result<(), String> {
+        if !self.is_running() {
+            return Err("it has ended".to_owned());
+        }
+        match http_get(&self.http(), "/readyz") {
+            Ok((200, _)) => Ok(()),
+            Ok((_, body)) => Err(body.trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Whether its process lives (a stopped one does).
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// kill -9, and its end.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// SIGSTOP: it lives and does nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits for its end; the exit code, none where a signal ended it.
+    ///
+    /// # Errors
+    /// It still runs.
+    pub fn wait_end(&mut self, limit: Duration) -> anyhow::Result<Option<i32>> {
+        let id = self.id;
+        let child = self.child.as_mut().ok_or_else(|| anyhow::anyhow!("node {id} never ran"))?;
+        let status = wait::until(&format!("node {id} to end"), limit, || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err("it runs".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })?;
+        self.child = None;
+        Ok(status.code())
+    }
+
+    /// Everything it said.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The last thing it said, in one line.
+    pub fn last_line(&self) -> String {
+        let text = self.log_text();
+        text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+    }
+
+    /// The last lines that it said.
+    pub fn log_end(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines[lines.len().saturating_sub(15)..].join("\n");
+        format!("log of node {}:\n{end}", self.id)
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.file.with_extension("log")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
