@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 pub use binary::weir;
 pub use node::Node;
-use ports::Ports;
+pub use ports::Ports;
 
 use crate::client::http_get;
 use crate::wait;

@@ -6,4 +6,5 @@ pub mod checker;
 pub mod client;
 pub mod cluster;
 pub mod history;
+pub mod redis;
 pub mod wait;

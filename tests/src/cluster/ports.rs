@@ -14,13 +14,17 @@ const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
 
 /// A block of ports.
-pub(super) struct Ports {
+pub struct Ports {
     first: u16,
     _held: Arc<dyn DiskFile>,
 }
 
 impl Ports {
-    pub(super) fn take(nodes: u64) -> anyhow::Result<Self> {
+    /// A block for so many nodes.
+    ///
+    /// # Errors
+    /// All blocks are in use.
+    pub fn take(nodes: u64) -> anyhow::Result<Self> {
         let needed = u16::try_from(nodes)? * PORTS_OF_NODE;
         anyhow::ensure!(needed <= PORTS_OF_CLUSTER, "too many nodes for one block of ports");
         let dir = std::env::temp_dir().join("weir-test-ports");
@@ -34,7 +38,8 @@ impl Ports {
         anyhow::bail!("no free ports from {FIRST} to {LAST}")
     }
 
-    pub(super) fn first_of(&self, id: u64) -> u16 {
+    /// The first port of node `id`, from 1 on.
+    pub fn first_of(&self, id: u64) -> u16 {
         self.first + PORTS_OF_NODE * (u16::try_from(id).expect("few nodes") - 1)
     }
 }
