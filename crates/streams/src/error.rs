@@ -49,3 +49,22 @@ pub enum Fault {
     #[error("damaged {what}: {detail}")]
     Damaged { what: &'static str, detail: String },
 }
+
+/// Why a command stopped: for `?` inside this crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Refused(Refusal),
+    Fault(Fault),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}

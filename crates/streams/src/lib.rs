@@ -10,6 +10,23 @@
 //! Also home of the encoding of commands and of every part of the state (tags written out, version
 //! first), since both outlive the process.
 
+mod checkpoint;
+mod chunks;
+mod code;
+mod commands;
+mod encoding;
+mod group;
+mod hash;
+mod listpack;
+mod parts;
+mod queries;
+mod reading;
+mod resolve;
+mod sessions;
+mod state;
+mod stored;
+mod stream;
+
 pub mod block;
 pub mod command;
 pub mod error;
@@ -18,3 +35,10 @@ pub mod id;
 pub mod limits;
 pub mod query;
 pub mod reply;
+
+pub use block::{Block, Blocks};
+pub use checkpoint::{CheckpointParts, Loader};
+pub use encoding::{Batch, Run};
+pub use parts::{block_of_part, block_part_key, is_block_part};
+pub use sessions::{Admit, NotAdmitted, Origin, SEQUENCE_FIRST};
+pub use state::{Applied, Dirty, State};

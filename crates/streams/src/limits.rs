@@ -19,3 +19,10 @@ pub const KEPT_REPLIES_MAX: usize = 4096;
 
 /// Bytes of the same.
 pub const KEPT_REPLY_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of blocks that one command or query looks into at most, beyond one block; a read of
+/// several streams shares them. What is past it is left out, as if COUNT had been smaller.
+pub const READ_BYTES_MAX: u64 = 64 << 20;
+
+/// Pending entries that XAUTOCLAIM looks at, as a multiple of its COUNT; Redis's number.
+pub const AUTO_CLAIM_SCAN_FACTOR: u64 = 10;

@@ -1,0 +1,11 @@
+//! Commands, queries, replies and batches as bytes: what the log, the peers and checkpoints carry.
+//! Tags are written out and never used again; a version comes first. Reading is total.
+
+mod batch;
+mod command;
+mod query;
+mod reply;
+
+pub use batch::{Batch, Run};
+
+pub(crate) use reply::{put_reply, read_reply};

@@ -1,0 +1,324 @@
+//! Commands as bytes: a tag, then the fields in the order of the type.
+
+use bytes::Bytes;
+
+use crate::code::{Put, Reader};
+use crate::command::{
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, ReadFrom, ReadGroup, Trim,
+};
+use crate::error::Fault;
+
+const VERSION: u8 = 1;
+
+/// The first byte of a command. Never used again for something else.
+mod tag {
+    pub(super) const ADD: u8 = 1;
+    pub(super) const TRIM: u8 = 2;
+    pub(super) const DELETE: u8 = 3;
+    pub(super) const SET_ID: u8 = 4;
+    pub(super) const GROUP_CREATE: u8 = 5;
+    pub(super) const GROUP_SET_ID: u8 = 6;
+    pub(super) const GROUP_DESTROY: u8 = 7;
+    pub(super) const CONSUMER_CREATE: u8 = 8;
+    pub(super) const CONSUMER_DELETE: u8 = 9;
+    pub(super) const READ_GROUP: u8 = 10;
+    pub(super) const ACK: u8 = 11;
+    pub(super) const CLAIM: u8 = 12;
+    pub(super) const AUTO_CLAIM: u8 = 13;
+    pub(super) const REMOVE: u8 = 14;
+    pub(super) const VOID: u8 = 15;
+}
+
+impl Command {
+    /// Its bytes, alone.
+    pub fn encode(&self) -> Bytes {
+        let mut buffer = vec![VERSION];
+        put_command(&mut buffer, self);
+        Bytes::from(buffer)
+    }
+
+    /// What [`Command::encode`] gave. A [`Fault`] for anything else.
+    pub fn decode(bytes: &Bytes) -> Result<Self, Fault> {
+        let mut reader = Reader::new(bytes.clone(), "command");
+        reader.version(VERSION)?;
+        let command = read_command(&mut reader)?;
+        reader.finish()?;
+        Ok(command)
+    }
+}
+
+pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
+    match command {
+        Command::Add(add) => put_add(to, add),
+        Command::Trim { key, trim } => {
+            to.put_u8(tag::TRIM);
+            to.put_bytes(key);
+            put_trim(to, trim);
+        }
+        Command::Delete { key, ids } => {
+            to.put_u8(tag::DELETE);
+            to.put_bytes(key);
+            to.put_list(ids, |to, id| to.put_id(*id));
+        }
+        Command::SetId { key, last_id, entries_added, max_deleted_id } => {
+            to.put_u8(tag::SET_ID);
+            to.put_bytes(key);
+            to.put_id(*last_id);
+            to.put_option(*entries_added, Put::put_number);
+            to.put_option(*max_deleted_id, Put::put_id);
+        }
+        Command::GroupCreate { key, group, start, make_stream, entries_read } => {
+            put_names(to, tag::GROUP_CREATE, &[key, group]);
+            put_start(to, *start);
+            to.put_bool(*make_stream);
+            to.put_option(*entries_read, Put::put_number);
+        }
+        Command::GroupSetId { key, group, start, entries_read } => {
+            put_names(to, tag::GROUP_SET_ID, &[key, group]);
+            put_start(to, *start);
+            to.put_option(*entries_read, Put::put_number);
+        }
+        Command::GroupDestroy { key, group } => put_names(to, tag::GROUP_DESTROY, &[key, group]),
+        Command::ConsumerCreate { key, group, consumer } => {
+            put_names(to, tag::CONSUMER_CREATE, &[key, group, consumer]);
+        }
+        Command::ConsumerDelete { key, group, consumer } => {
+            put_names(to, tag::CONSUMER_DELETE, &[key, group, consumer]);
+        }
+        Command::ReadGroup(read) => {
+            to.put_u8(tag::READ_GROUP);
+            put_read_group(to, read);
+        }
+        Command::Ack { key, group, ids } => {
+            put_names(to, tag::ACK, &[key, group]);
+            to.put_list(ids, |to, id| to.put_id(*id));
+        }
+        Command::Claim(claim) => put_claim(to, claim),
+        Command::AutoClaim(claim) => {
+            put_names(to, tag::AUTO_CLAIM, &[&claim.key, &claim.group, &claim.consumer]);
+            to.put_number(claim.min_idle_ms);
+            to.put_id(claim.start);
+            to.put_number(claim.count);
+            to.put_bool(claim.just_id);
+        }
+        Command::Remove { keys } => {
+            to.put_u8(tag::REMOVE);
+            to.put_list(keys, |to, key| to.put_bytes(key));
+        }
+        Command::Void => to.put_u8(tag::VOID),
+    }
+}
+
+pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
+    Ok(match from.u8()? {
+        tag::ADD => Command::Add(read_add(from)?),
+        tag::TRIM => Command::Trim { key: from.bytes()?, trim: read_trim(from)? },
+        tag::DELETE => Command::Delete { key: from.bytes()?, ids: from.list(Reader::id)? },
+        tag::SET_ID => Command::SetId {
+            key: from.bytes()?,
+            last_id: from.id()?,
+            entries_added: from.option(Reader::number)?,
+            max_deleted_id: from.option(Reader::id)?,
+        },
+        tag::GROUP_CREATE => Command::GroupCreate {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            start: read_start(from)?,
+            make_stream: from.bool()?,
+            entries_read: from.option(Reader::number)?,
+        },
+        tag::GROUP_SET_ID => Command::GroupSetId {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            start: read_start(from)?,
+            entries_read: from.option(Reader::number)?,
+        },
+        tag::GROUP_DESTROY => Command::GroupDestroy { key: from.bytes()?, group: from.bytes()? },
+        tag::CONSUMER_CREATE => Command::ConsumerCreate {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            consumer: from.bytes()?,
+        },
+        tag::CONSUMER_DELETE => Command::ConsumerDelete {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            consumer: from.bytes()?,
+        },
+        tag::READ_GROUP => Command::ReadGroup(read_read_group(from)?),
+        tag::ACK => {
+            Command::Ack { key: from.bytes()?, group: from.bytes()?, ids: from.list(Reader::id)? }
+        }
+        tag::CLAIM => Command::Claim(read_claim(from)?),
+        tag::AUTO_CLAIM => Command::AutoClaim(AutoClaim {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            consumer: from.bytes()?,
+            min_idle_ms: from.number()?,
+            start: from.id()?,
+            count: from.number()?,
+            just_id: from.bool()?,
+        }),
+        tag::REMOVE => Command::Remove { keys: from.list(Reader::bytes)? },
+        tag::VOID => Command::Void,
+        _ => return Err(from.damaged("unknown command")),
+    })
+}
+
+fn put_names(to: &mut Vec<u8>, tag: u8, names: &[&Bytes]) {
+    to.put_u8(tag);
+    for name in names {
+        to.put_bytes(name);
+    }
+}
+
+fn put_add(to: &mut Vec<u8>, add: &Add) {
+    to.put_u8(tag::ADD);
+    to.put_bytes(&add.key);
+    match add.id {
+        AddId::Auto => to.put_u8(1),
+        AddId::Ms(ms) => {
+            to.put_u8(2);
+            to.put_number(ms);
+        }
+        AddId::Exact(id) => {
+            to.put_u8(3);
+            to.put_id(id);
+        }
+    }
+    to.put_list(&add.fields, |to, text| to.put_bytes(text));
+    to.put_bool(add.must_exist);
+    to.put_option(add.trim.as_ref(), put_trim);
+}
+
+fn read_add(from: &mut Reader) -> Result<Add, Fault> {
+    let key = from.bytes()?;
+    let id = match from.u8()? {
+        1 => AddId::Auto,
+        2 => AddId::Ms(from.number()?),
+        3 => AddId::Exact(from.id()?),
+        _ => return Err(from.damaged("unknown form of id")),
+    };
+    let fields = from.list(Reader::bytes)?;
+    if fields.is_empty() || fields.len() % 2 != 0 {
+        return Err(from.damaged("fields that aren't pairs"));
+    }
+    Ok(Add { key, id, fields, must_exist: from.bool()?, trim: from.option(read_trim)? })
+}
+
+fn put_trim(to: &mut Vec<u8>, trim: &Trim) {
+    match trim.keep {
+        Keep::Newest(count) => {
+            to.put_u8(1);
+            to.put_number(count);
+        }
+        Keep::From(id) => {
+            to.put_u8(2);
+            to.put_id(id);
+        }
+    }
+    to.put_bool(trim.approximate);
+    to.put_option(trim.limit, Put::put_number);
+}
+
+fn read_trim(from: &mut Reader) -> Result<Trim, Fault> {
+    let keep = match from.u8()? {
+        1 => Keep::Newest(from.number()?),
+        2 => Keep::From(from.id()?),
+        _ => return Err(from.damaged("unknown trim")),
+    };
+    Ok(Trim { keep, approximate: from.bool()?, limit: from.option(Reader::number)? })
+}
+
+fn put_start(to: &mut Vec<u8>, start: GroupStart) {
+    match start {
+        GroupStart::Last => to.put_u8(1),
+        GroupStart::After(id) => {
+            to.put_u8(2);
+            to.put_id(id);
+        }
+    }
+}
+
+fn read_start(from: &mut Reader) -> Result<GroupStart, Fault> {
+    match from.u8()? {
+        1 => Ok(GroupStart::Last),
+        2 => Ok(GroupStart::After(from.id()?)),
+        _ => Err(from.damaged("unknown start")),
+    }
+}
+
+pub(super) fn put_read_group(to: &mut Vec<u8>, read: &ReadGroup) {
+    to.put_bytes(&read.group);
+    to.put_bytes(&read.consumer);
+    to.put_number(read.count);
+    to.put_bool(read.no_ack);
+    to.put_list(&read.streams, |to, (key, from)| {
+        to.put_bytes(key);
+        match from {
+            ReadFrom::New => to.put_u8(1),
+            ReadFrom::History(id) => {
+                to.put_u8(2);
+                to.put_id(*id);
+            }
+        }
+    });
+}
+
+pub(super) fn read_read_group(from: &mut Reader) -> Result<ReadGroup, Fault> {
+    Ok(ReadGroup {
+        group: from.bytes()?,
+        consumer: from.bytes()?,
+        count: from.number()?,
+        no_ack: from.bool()?,
+        streams: from.list(|from| {
+            let key = from.bytes()?;
+            let wanted = match from.u8()? {
+                1 => ReadFrom::New,
+                2 => ReadFrom::History(from.id()?),
+                _ => return Err(from.damaged("unknown read")),
+            };
+            Ok((key, wanted))
+        })?,
+    })
+}
+
+fn put_claim(to: &mut Vec<u8>, claim: &Claim) {
+    put_names(to, tag::CLAIM, &[&claim.key, &claim.group, &claim.consumer]);
+    to.put_number(claim.min_idle_ms);
+    to.put_list(&claim.ids, |to, id| to.put_id(*id));
+    match claim.delivered {
+        None => to.put_u8(0),
+        Some(Delivered::IdleMs(ms)) => {
+            to.put_u8(1);
+            to.put_number(ms);
+        }
+        Some(Delivered::AtMs(ms)) => {
+            to.put_u8(2);
+            to.put_number(ms);
+        }
+    }
+    to.put_option(claim.deliveries, Put::put_number);
+    to.put_bool(claim.force);
+    to.put_bool(claim.just_id);
+    to.put_option(claim.last_id, Put::put_id);
+}
+
+fn read_claim(from: &mut Reader) -> Result<Claim, Fault> {
+    Ok(Claim {
+        key: from.bytes()?,
+        group: from.bytes()?,
+        consumer: from.bytes()?,
+        min_idle_ms: from.number()?,
+        ids: from.list(Reader::id)?,
+        delivered: match from.u8()? {
+            0 => None,
+            1 => Some(Delivered::IdleMs(from.number()?)),
+            2 => Some(Delivered::AtMs(from.number()?)),
+            _ => return Err(from.damaged("unknown delivery time")),
+        },
+        deliveries: from.option(Reader::number)?,
+        force: from.bool()?,
+        just_id: from.bool()?,
+        last_id: from.option(Reader::id)?,
+    })
+}

@@ -1,0 +1,122 @@
+//! What each question is answered from. Nothing here changes anything.
+
+mod info;
+mod pending;
+
+use bytes::Bytes;
+
+use crate::block::Blocks;
+use crate::commands::{Outcome, would_deliver};
+use crate::error::{Fault, Refusal};
+use crate::id::{BlockKey, EntryId};
+use crate::query::{After, Query};
+use crate::reading::Walk;
+use crate::reply::{EntryRef, Reply};
+use crate::state::State;
+use crate::stream::Stream;
+
+pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query) -> Outcome {
+    let stream_of = |key: &Bytes| state.stream(key).ok_or(Refusal::NoKey);
+    let reply = match query {
+        Query::Length { key } => Reply::Count(state.stream(key).map_or(0, |stream| stream.length)),
+        Query::Range { key, start, end, count, reverse } => match (state.stream(key), count) {
+            (None, _) => Reply::Entries(Vec::new()),
+            (Some(_), Some(0)) => Reply::Nil,
+            (Some(stream), count) => {
+                let walk = Walk::range(*start, *end, *reverse, count.unwrap_or(0));
+                Reply::Entries(refs(stream, walk.ids(stream, blocks)?))
+            }
+        },
+        Query::Read { count, streams } => read(state, blocks, *count, streams)?,
+        Query::PendingSummary { key, group } => pending::summary(state, key, group)?,
+        Query::PendingRange { key, group, min_idle_ms, start, end, count, consumer } => {
+            let range = pending::Range {
+                min_idle_ms: *min_idle_ms,
+                start: *start,
+                end: *end,
+                count: *count,
+                consumer: consumer.as_ref(),
+            };
+            pending::range(state, key, group, now_ms, &range)?
+        }
+        Query::Stream { key } => info::stream(stream_of(key)?),
+        Query::StreamFull { key, count } => info::stream_full(stream_of(key)?, blocks, *count)?,
+        Query::Groups { key } => info::groups(stream_of(key)?),
+        Query::Consumers { key, group } => info::consumers(stream_of(key)?, key, group, now_ms)?,
+        Query::Exists { keys } => {
+            Reply::Count(keys.iter().filter(|key| state.names.contains_key(*key)).count() as u64)
+        }
+        Query::Type { key } => Reply::Type { exists: state.names.contains_key(key) },
+        Query::KeysCount => Reply::Count(state.keys_count()),
+        Query::WouldDeliver(read) => Reply::Count(u64::from(would_deliver(state, read)?)),
+    };
+    Ok(reply)
+}
+
+/// Blocks that answering will look into and that are not in the state.
+pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
+    let mut needs = match query {
+        Query::Range { key, start, end, count, reverse } => match state.stream(key) {
+            Some(stream) if *count != Some(0) => {
+                Walk::range(*start, *end, *reverse, count.unwrap_or(0)).needs(stream, 1)
+            }
+            _ => Vec::new(),
+        },
+        Query::Read { count, streams } => {
+            let walks = streams.iter().filter_map(|(key, after)| {
+                let stream = state.stream(key)?;
+                Some(walk_of(stream, *after, *count, streams.len())?.needs(stream, 1))
+            });
+            walks.flatten().collect()
+        }
+        Query::StreamFull { key, count } => match state.stream(key) {
+            Some(stream) => info::full_walk(*count).needs(stream, 1),
+            None => Vec::new(),
+        },
+        Query::Length { .. }
+        | Query::PendingSummary { .. }
+        | Query::PendingRange { .. }
+        | Query::Stream { .. }
+        | Query::Groups { .. }
+        | Query::Consumers { .. }
+        | Query::Exists { .. }
+        | Query::Type { .. }
+        | Query::KeysCount
+        | Query::WouldDeliver(_) => Vec::new(),
+    };
+    if needs.len() > 1 {
+        needs.sort_unstable();
+        needs.dedup();
+    }
+    needs
+}
+
+fn read(state: &State, blocks: &Blocks, count: u64, streams: &[(Bytes, After)]) -> Outcome {
+    let mut served = Vec::new();
+    for (key, after) in streams {
+        let Some(stream) = state.stream(key).filter(|stream| stream.length > 0) else { continue };
+        let ids = match walk_of(stream, *after, count, streams.len()) {
+            Some(walk) => walk.ids(stream, blocks)?,
+            None if *after == After::Newest => vec![stream.last_live_id()],
+            None => Vec::new(),
+        };
+        if !ids.is_empty() {
+            served.push((stream.key.clone(), refs(stream, ids)));
+        }
+    }
+    if served.is_empty() { Ok(Reply::Nil) } else { Ok(Reply::Streams(served)) }
+}
+
+fn walk_of(stream: &Stream, after: After, count: u64, streams: usize) -> Option<Walk> {
+    match after {
+        After::Id(id) if stream.last_live_id() > id => Walk::after(id, count, streams),
+        After::Id(_) | After::Last | After::Newest => None,
+    }
+}
+
+fn refs(stream: &Stream, ids: Vec<EntryId>) -> Vec<EntryRef> {
+    ids.into_iter().map(|id| EntryRef { stream: stream.number, id }).collect()
+}
+
+/// What asking for entries may end in.
+type Answer = Result<Reply<EntryRef>, Fault>;

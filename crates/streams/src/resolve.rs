@@ -1,0 +1,95 @@
+//! Entries put into a reply that names them: on the leader, which has somebody to answer.
+
+use bytes::Bytes;
+
+use crate::block::Blocks;
+use crate::error::Fault;
+use crate::id::BlockKey;
+use crate::reply::{Claimed, Entry, EntryRef, Reply, StreamFullInfo, StreamInfo};
+use crate::state::State;
+
+/// Blocks of the entries that a reply names, as far as they aren't in the state.
+pub(crate) fn needs(state: &State, reply: &Reply<EntryRef>) -> Vec<BlockKey> {
+    let mut needs = Vec::new();
+    let need = |entry: &EntryRef| {
+        let stream = state.streams.get(&entry.stream);
+        let block = stream.and_then(|stream| stream.is_absent(&stream.locate(entry.id)?));
+        if block.is_some() && needs.last() != block.as_ref() {
+            needs.extend(block);
+        }
+    };
+    match reply {
+        Reply::Entries(entries) | Reply::AutoClaimed { claimed: Claimed::Entries(entries), .. } => {
+            entries.iter().for_each(need);
+        }
+        Reply::Streams(streams) => {
+            streams.iter().flat_map(|(_, entries)| entries).for_each(need);
+        }
+        Reply::Stream(info) => info.first.iter().chain(&info.last).for_each(need),
+        Reply::StreamFull(info) => info.entries.iter().for_each(need),
+        _ => {}
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    needs
+}
+
+pub(crate) fn resolve(
+    state: &State,
+    blocks: &Blocks,
+    reply: Reply<EntryRef>,
+) -> Result<Reply<Entry>, Fault> {
+    let there = |entries: Vec<EntryRef>| -> Result<Vec<Entry>, Fault> {
+        let all = entries.into_iter().map(|entry| entry_of(state, blocks, entry));
+        all.filter(|entry| entry.as_ref().map_or(true, |entry| entry.fields.is_some())).collect()
+    };
+    let one = |entry: Option<EntryRef>| -> Result<Option<Entry>, Fault> {
+        Ok(there(entry.into_iter().collect())?.pop())
+    };
+    Ok(match reply {
+        Reply::Entries(entries) => Reply::Entries(there(entries)?),
+        Reply::Streams(streams) => {
+            let all = |(key, entries): (Bytes, Vec<EntryRef>)| {
+                let entries = entries.into_iter().map(|entry| entry_of(state, blocks, entry));
+                Ok((key, entries.collect::<Result<_, Fault>>()?))
+            };
+            Reply::Streams(streams.into_iter().map(all).collect::<Result<_, Fault>>()?)
+        }
+        Reply::AutoClaimed { next, claimed, deleted } => {
+            let claimed = match claimed {
+                Claimed::Entries(entries) => Claimed::Entries(there(entries)?),
+                Claimed::Ids(ids) => Claimed::Ids(ids),
+            };
+            Reply::AutoClaimed { next, claimed, deleted }
+        }
+        Reply::Stream(info) => {
+            let StreamInfo { summary, groups_count, first, last } = *info;
+            let (first, last) = (one(first)?, one(last)?);
+            Reply::Stream(Box::new(StreamInfo { summary, groups_count, first, last }))
+        }
+        Reply::StreamFull(info) => {
+            let StreamFullInfo { summary, entries, groups } = *info;
+            let entries = there(entries)?;
+            Reply::StreamFull(Box::new(StreamFullInfo { summary, entries, groups }))
+        }
+        Reply::Ok => Reply::Ok,
+        Reply::Nil => Reply::Nil,
+        Reply::Count(count) => Reply::Count(count),
+        Reply::Added(id) => Reply::Added(id),
+        Reply::Ids(ids) => Reply::Ids(ids),
+        Reply::PendingSummary(summary) => Reply::PendingSummary(summary),
+        Reply::Pending(pending) => Reply::Pending(pending),
+        Reply::Groups(groups) => Reply::Groups(groups),
+        Reply::Consumers(consumers) => Reply::Consumers(consumers),
+        Reply::Type { exists } => Reply::Type { exists },
+        Reply::Refused(refusal) => Reply::Refused(refusal),
+    })
+}
+
+fn entry_of(state: &State, blocks: &Blocks, entry: EntryRef) -> Result<Entry, Fault> {
+    let fields = match state.streams.get(&entry.stream) {
+        Some(stream) => stream.texts(blocks, entry.id)?,
+        None => None,
+    };
+    Ok(Entry { id: entry.id, fields })
+}

@@ -1,0 +1,274 @@
+//! The values of the parts of a checkpoint. Each begins with its version; numbers are LEB128 unless
+//! said otherwise, names and texts are a length and bytes.
+//!
+//! ```text
+//! header         1 | clock ms | next stream number
+//! stream         1 | key | length | last id | greatest deleted id | entries added | rewound
+//!                | next block, group number
+//! index chunk    1 | count | block ...
+//!   block        base id | last id | number | entries | live | bytes | checksum u64 LE
+//!                | marks?
+//!   marks        bits u128 LE | first, last live id
+//! open block     1 | number | listpack bytes | marks? | the block as if sealed
+//! group          1 | name | last id | entries read? | next consumer number | count | consumer ...
+//!   consumer     number | name | seen ms | active ms?
+//! pending chunk  1 | count | pending ...
+//!   pending      ms − previous | seq (− previous where ms is the same) | consumer | delivered ms
+//!                | deliveries
+//! session        1 | incarnation count | random u64 LE | mark | count | kept reply ...
+//! ```
+
+use base::Incarnation;
+use bytes::Bytes;
+
+use crate::block::{Block, OpenBlock};
+use crate::code::{Put, Reader};
+use crate::encoding::{put_reply, read_reply};
+use crate::error::Fault;
+use crate::group::{Consumer, ConsumerNumber, Group, GroupNumber, Pending};
+use crate::id::{BlockNumber, EntryId, StreamNumber};
+use crate::limits::BLOCK_ENTRIES_MAX;
+use crate::sessions::Session;
+use crate::stream::{Marks, Meta, Stream, Tail};
+
+const VERSION: u8 = 1;
+
+fn begin(what: &'static str, value: &Bytes) -> Result<Reader, Fault> {
+    let mut reader = Reader::new(value.clone(), what);
+    reader.version(VERSION)?;
+    Ok(reader)
+}
+
+/// What belongs to the state as a whole.
+pub(crate) struct Header {
+    pub(crate) clock_ms: u64,
+    pub(crate) stream_next: u64,
+}
+
+pub(crate) fn put_header(header: &Header) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_number(header.clock_ms);
+    to.put_number(header.stream_next);
+    Bytes::from(to)
+}
+
+pub(crate) fn read_header(value: &Bytes) -> Result<Header, Fault> {
+    let mut from = begin("header", value)?;
+    let header = Header { clock_ms: from.number()?, stream_next: from.number()? };
+    from.finish()?;
+    Ok(header)
+}
+
+pub(crate) fn put_stream(stream: &Stream) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_bytes(&stream.key);
+    to.put_number(stream.length);
+    to.put_id(stream.last_id);
+    to.put_id(stream.max_deleted_id);
+    to.put_number(stream.entries_added);
+    to.put_bool(stream.rewound);
+    to.put_number(stream.block_next);
+    to.put_number(stream.group_next);
+    Bytes::from(to)
+}
+
+pub(crate) fn read_stream(number: StreamNumber, value: &Bytes) -> Result<Stream, Fault> {
+    let mut from = begin("stream", value)?;
+    let mut stream = Stream {
+        number,
+        key: Bytes::copy_from_slice(&from.bytes()?),
+        length: from.number()?,
+        last_id: from.id()?,
+        max_deleted_id: from.id()?,
+        entries_added: from.number()?,
+        rewound: from.bool()?,
+        block_next: from.number()?,
+        group_next: from.number()?,
+        ..Stream::default()
+    };
+    stream.changed.stored = true;
+    from.finish()?;
+    Ok(stream)
+}
+
+fn put_marks(to: &mut Vec<u8>, marks: &Marks) {
+    to.put_raw(&marks.bits.to_le_bytes());
+    to.put_id(marks.first);
+    to.put_id(marks.last);
+}
+
+/// Marks of a block with so many entries, and how many of those they leave.
+fn read_marks(from: &mut Reader, entries: u16) -> Result<(Option<Marks>, u16), Fault> {
+    let marks = from
+        .option(|from| Ok(Marks { bits: from.u128_le()?, first: from.id()?, last: from.id()? }))?;
+    let bits = marks.map_or(0, |marks| marks.bits);
+    let deleted = u16::try_from(bits.count_ones()).unwrap_or(u16::MAX);
+    let inside = 128 - bits.leading_zeros() <= u32::from(entries);
+    match entries.checked_sub(deleted) {
+        Some(live) if live > 0 && inside => Ok((marks, live)),
+        _ => Err(from.damaged("marks")),
+    }
+}
+
+/// An item of the index, and what is deleted of its block.
+pub(crate) type Indexed = (EntryId, Meta, Option<Marks>);
+
+pub(crate) fn put_index_chunk(stream: &Stream, chunk: &[(EntryId, Meta)]) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_list(chunk, |to, (base, meta)| {
+        to.put_id(*base);
+        to.put_id(meta.last);
+        to.put_number(meta.number.0);
+        to.put_number(u64::from(meta.entries));
+        to.put_number(u64::from(meta.live));
+        to.put_number(u64::from(meta.bytes));
+        to.put_u64_le(meta.checksum);
+        to.put_option(stream.marks.get(&meta.number), put_marks);
+    });
+    Bytes::from(to)
+}
+
+pub(crate) fn read_index_chunk(value: &Bytes) -> Result<Vec<Indexed>, Fault> {
+    let mut from = begin("index chunk", value)?;
+    let items = from.list(|from| {
+        let (base, last) = (from.id()?, from.id()?);
+        let number = BlockNumber(from.number()?);
+        let (entries, live) = (from.u16()?, from.u16()?);
+        let (bytes, checksum) = (from.u32()?, from.u64_le()?);
+        let (marks, left) = read_marks(from, entries)?;
+        if left != live || usize::from(entries) > BLOCK_ENTRIES_MAX || base > last {
+            return Err(from.damaged("counts"));
+        }
+        Ok((base, Meta { number, last, checksum, bytes, entries, live }, marks))
+    })?;
+    from.finish()?;
+    Ok(items)
+}
+
+pub(crate) fn put_tail(tail: &mut Tail) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_number(tail.number.0);
+    to.put_number(u64::from(tail.listpack_bytes));
+    to.put_option(tail.marks.as_ref(), put_marks);
+    to.put_bytes(&tail.open.snapshot());
+    Bytes::from(to)
+}
+
+pub(crate) fn read_tail(value: &Bytes) -> Result<Tail, Fault> {
+    let mut from = begin("open block", value)?;
+    let number = BlockNumber(from.number()?);
+    let listpack_bytes = from.u32()?;
+    // The marks can only be checked against the block that follows them.
+    let mut marks = from.clone();
+    read_marks(&mut from, u16::try_from(BLOCK_ENTRIES_MAX).unwrap_or(u16::MAX))?;
+    let block = Block::decode(&from.bytes()?)?;
+    from.finish()?;
+    let open = OpenBlock::reopen(&block);
+    let (marks, live) = read_marks(&mut marks, open.entries_count())?;
+    Ok(Tail { number, open, live, marks, listpack_bytes })
+}
+
+pub(crate) fn put_group(name: &Bytes, group: &Group) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_bytes(name);
+    to.put_id(group.last_id);
+    to.put_option(group.entries_read, Put::put_number);
+    to.put_number(group.consumer_next);
+    to.put_size(group.consumers.len());
+    for (number, consumer) in &group.consumers {
+        to.put_number(number.0);
+        to.put_bytes(&consumer.name);
+        to.put_number(consumer.seen_ms);
+        to.put_option(consumer.active_ms, Put::put_number);
+    }
+    Bytes::from(to)
+}
+
+pub(crate) fn read_group(number: GroupNumber, value: &Bytes) -> Result<(Bytes, Group), Fault> {
+    let mut from = begin("group", value)?;
+    let name = Bytes::copy_from_slice(&from.bytes()?);
+    let mut group = Group {
+        number,
+        last_id: from.id()?,
+        entries_read: from.option(Reader::number)?,
+        consumer_next: from.number()?,
+        stored: true,
+        ..Group::default()
+    };
+    from.list(|from| {
+        let number = ConsumerNumber(from.number()?);
+        let name = Bytes::copy_from_slice(&from.bytes()?);
+        let consumer = Consumer {
+            name: name.clone(),
+            seen_ms: from.number()?,
+            active_ms: from.option(Reader::number)?,
+            ..Consumer::default()
+        };
+        let new = group.names.insert(name, number).is_none();
+        let new = group.consumers.insert(number, consumer).is_none() && new;
+        if new { Ok(()) } else { Err(from.damaged("consumer twice")) }
+    })?;
+    from.finish()?;
+    Ok((name, group))
+}
+
+pub(crate) fn put_pending_chunk(chunk: &[(EntryId, Pending)]) -> Bytes {
+    let mut to = vec![VERSION];
+    let mut previous = EntryId::MIN;
+    to.put_list(chunk, |to, (id, pending)| {
+        let ms = id.ms - previous.ms;
+        to.put_number(ms);
+        to.put_number(if ms == 0 { id.seq - previous.seq } else { id.seq });
+        to.put_number(pending.consumer.0);
+        to.put_number(pending.delivered_ms);
+        to.put_number(pending.deliveries);
+        previous = *id;
+    });
+    Bytes::from(to)
+}
+
+pub(crate) fn read_pending_chunk(value: &Bytes) -> Result<Vec<(EntryId, Pending)>, Fault> {
+    let mut from = begin("pending chunk", value)?;
+    let mut previous = EntryId::MIN;
+    let items = from.list(|from| {
+        let (ms, seq) = (from.number()?, from.number()?);
+        let base = if ms == 0 { previous.seq } else { 0 };
+        let id = previous.ms.checked_add(ms).zip(base.checked_add(seq));
+        let (ms, seq) = id.ok_or_else(|| from.damaged("id"))?;
+        previous = EntryId { ms, seq };
+        let pending = Pending {
+            consumer: ConsumerNumber(from.number()?),
+            delivered_ms: from.number()?,
+            deliveries: from.number()?,
+        };
+        Ok((previous, pending))
+    })?;
+    from.finish()?;
+    Ok(items)
+}
+
+pub(crate) fn put_session(session: &Session) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_number(session.incarnation.count);
+    to.put_u64_le(session.incarnation.random);
+    to.put_number(session.mark);
+    to.put_size(session.kept.len());
+    for reply in &session.kept {
+        put_reply(&mut to, reply);
+    }
+    Bytes::from(to)
+}
+
+pub(crate) fn read_session(value: &Bytes) -> Result<Session, Fault> {
+    let mut from = begin("session", value)?;
+    let incarnation = Incarnation { count: from.number()?, random: from.u64_le()? };
+    let mut session = Session { incarnation, mark: from.number()?, ..Session::default() };
+    for reply in from.list(read_reply)? {
+        session.push(reply);
+    }
+    if session.kept.len() as u64 > session.mark {
+        return Err(from.damaged("mark"));
+    }
+    from.finish()?;
+    Ok(session)
+}
