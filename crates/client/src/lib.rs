@@ -29,6 +29,8 @@ mod id;
 pub mod limits;
 mod many;
 mod range;
+#[cfg(test)]
+mod tests;
 
 pub use cluster::{Lag, Node, NodeStatus, Progress, Replacement, Shard};
 pub use connect::{Builder, Client};
