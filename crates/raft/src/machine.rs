@@ -1,6 +1,8 @@
 //! What stands behind a Raft group: a deterministic machine that the shell feeds with entries, and
 //! whose changes it takes to the store. Never consensus, never when a checkpoint is made.
 
+pub mod data;
+
 use std::any::Any;
 
 use base::ShardId;
