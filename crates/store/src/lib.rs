@@ -5,8 +5,8 @@
 //! sled.
 
 mod api;
+mod aside;
 pub mod conformance;
-mod damage;
 mod durable;
 mod layout;
 pub mod limits;
@@ -15,7 +15,7 @@ mod on_sled;
 mod verify;
 
 pub use api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
-pub use damage::{NOTES_FILE, clear_damage, note_damage, noted_damage, set_aside};
+pub use aside::set_aside;
 pub use durable::is_in_effect as sync_fence_in_effect;
 pub use limits::{PART_KEY_BYTES_MAX, PUT_PARTS_MAX};
 pub use memory::{Memory, SwitchFault};

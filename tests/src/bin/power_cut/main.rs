@@ -1,0 +1,272 @@
+//! Power cuts, as far as software can make them: journal and store in one process under churn on a
+//! loop-mounted file system, which is shut down without writing anything back, mounted again, and
+//! compared with what was acknowledged. Never touches a file outside the directory it is given.
+//!
+//! ```text
+//! parent (another file system)     child (the file system that is cut)
+//!   spawns          ->               churns; tells each acknowledgement through a pipe
+//!   cuts, kills, mounts again
+//!   spawns          ->               recovers, compares, tells what there is
+//!   and so on with the same data
+//! ```
+
+mod churn;
+mod cut;
+mod expect;
+mod model;
+mod place;
+mod recover;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use base::{Entropy, SeededEntropy};
+use clap::Parser;
+
+use crate::cut::{Mounted, Skipped};
+use crate::expect::{Expectation, Line};
+
+/// Cuts the power under journal and store, and compares what is left with what was acknowledged.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Parser)]
+enum Role {
+    /// Cuts: the parent.
+    Run(RunArguments),
+    /// Churns until it is killed.
+    Churn {
+        dir: PathBuf,
+        seed: u64,
+        #[arg(action = clap::ArgAction::Set)]
+        control: bool,
+    },
+    /// Recovers, and compares with the expectation on its input.
+    Recover { dir: PathBuf },
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// Where images and mount points are made.
+    dir: PathBuf,
+    /// Power cuts on each file system.
+    #[arg(long, default_value_t = 100)]
+    cuts: u64,
+    /// The file systems.
+    #[arg(long, value_delimiter = ',', default_value = "ext4,xfs")]
+    fs: Vec<String>,
+    /// Repeats the same sequence of workloads (not of moments).
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Lets the journal's syncs do nothing, and wants to see losses: whether the test can fail.
+    #[arg(long)]
+    control: bool,
+}
+
+/// What happened on one file system.
+#[derive(Debug, Default)]
+struct Verdict {
+    cuts: u64,
+    entries: u64,
+    checkpoints: u64,
+    votes: u64,
+    failures: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().role.play() {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("power-cut: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Role {
+    fn play(self) -> Result<ExitCode> {
+        match self {
+            Role::Run(arguments) => run(&arguments),
+            Role::Churn { dir, seed, control } => churn::churn(&dir, seed, control),
+            Role::Recover { dir } => {
+                let mut expected = String::new();
+                std::io::stdin().read_to_string(&mut expected)?;
+                let lines = recover::recover(&dir, &Expectation::parse(&expected)?)?;
+                let mut out = std::io::stdout().lock();
+                lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let mut good = true;
+    for fs in &arguments.fs {
+        let image = arguments.dir.join(format!("{fs}.image"));
+        let mounted = match Mounted::make(fs, &image, &arguments.dir.join(fs))? {
+            Ok(mounted) => mounted,
+            Err(Skipped(why)) => {
+                say(&format!("SKIPPED: power cuts on {fs}: {why}"));
+                continue;
+            }
+        };
+        let verdict = cut_often(arguments, &mounted)?;
+        good &= report(fs, &verdict, arguments.control);
+        drop(mounted);
+        std::fs::remove_file(&image)?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(fs: &str, verdict: &Verdict, control: bool) -> bool {
+    let Verdict { cuts, entries, checkpoints, votes, failures } = verdict;
+    say(&format!(
+        "{fs}: {cuts} cuts, acknowledged: {entries} entries, {checkpoints} checkpoints, \
+         {votes} votes; {} times something was lost or did not open",
+        failures.len()
+    ));
+    failures.iter().for_each(|failure| say(&format!("  {failure}")));
+    failures.is_empty() != control
+}
+
+/// One file system, one data directory, many cuts.
+fn cut_often(arguments: &RunArguments, mounted: &Mounted) -> Result<Verdict> {
+    let entropy = SeededEntropy::new(arguments.seed);
+    let mut verdict = Verdict::default();
+    let mut expected = Expectation::default();
+    for number in 0..arguments.cuts {
+        let data = mounted.dir().join(format!("data-{}", verdict.failures.len()));
+        let told = churn_and_cut(arguments, mounted, &data, &entropy, expected)?;
+        verdict.cuts += 1;
+        verdict.entries += told.entries;
+        verdict.checkpoints += told.checkpoints;
+        verdict.votes += told.votes;
+        expected = match recovered(&data, &told.expectation) {
+            Ok(expected) => expected,
+            Err(error) => {
+                verdict.failures.push(format!("cut {number}: {error:#}"));
+                Expectation::default()
+            }
+        };
+        if (number + 1) % 10 == 0 {
+            let (done, all) = (number + 1, arguments.cuts);
+            say(&format!("{}: {done} of {all} cuts", mounted.dir().display()));
+        }
+    }
+    Ok(verdict)
+}
+
+/// What a child told until it was cut off.
+#[derive(Default)]
+struct Told {
+    expectation: Expectation,
+    ready: bool,
+    entries: u64,
+    checkpoints: u64,
+    votes: u64,
+}
+
+impl Told {
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Ready => self.ready = true,
+            Line::Entry { .. } => self.entries += 1,
+            Line::Checkpoint { .. } => self.checkpoints += 1,
+            Line::Vote { .. } => self.votes += 1,
+            Line::Cancelled { .. } | Line::Truncated { .. } => {}
+        }
+        self.expectation.take(line);
+    }
+}
+
+fn churn_and_cut(
+    arguments: &RunArguments,
+    mounted: &Mounted,
+    data: &Path,
+    entropy: &SeededEntropy,
+    expectation: Expectation,
+) -> Result<Told> {
+    let seed = entropy.next_u64().to_string();
+    let control = arguments.control.to_string();
+    let mut child = role("churn", data, &[&seed, &control]).stdout(Stdio::piped()).spawn()?;
+    let told = Arc::new(Mutex::new(Told { expectation, ..Told::default() }));
+    let out = child.stdout.take().context("the child's pipe")?;
+    let reader = listen(BufReader::new(out), Arc::clone(&told));
+    let cut = wait_until_ready(&mut child, &told).and_then(|()| {
+        std::thread::sleep(Duration::from_millis(100 + entropy.below(2_400)));
+        mounted.cut()
+    });
+    // Ends the child in any case; then the pipe ends, and all that it told is known.
+    child.kill()?;
+    child.wait()?;
+    reader.join().expect("the reader doesn't panic");
+    cut?;
+    mounted.mount_again()?;
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *told))
+}
+
+fn listen(
+    pipe: impl BufRead + Send + 'static,
+    told: Arc<Mutex<Told>>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        // The last line may be cut off: then it was not told.
+        for line in pipe.lines().map_while(Result::ok) {
+            if let Ok(line) = line.parse() {
+                told.lock().unwrap_or_else(PoisonError::into_inner).take(line);
+            }
+        }
+    })
+}
+
+fn wait_until_ready(child: &mut Child, told: &Mutex<Told>) -> Result<()> {
+    for _ in 0..6_000 {
+        if told.lock().unwrap_or_else(PoisonError::into_inner).ready {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("the child ended before the cut: {status}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!("the child was not ready within a minute");
+}
+
+/// What there is after the cut, if it is what was expected.
+fn recovered(data: &Path, expected: &Expectation) -> Result<Expectation> {
+    let mut child = role("recover", data, &[])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().context("the child's input")?;
+    input.write_all(expected.to_string().as_bytes())?;
+    drop(input);
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{}: {} {}", output.status, text.trim(), errors.trim());
+    }
+    Expectation::parse(&text)
+}
+
+fn role(name: &str, data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+    command.arg(name).arg(data).args(arguments);
+    command
+}
+
+fn say(text: &str) {
+    // Nobody to tell is no reason to stop: the exit code says it, too.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
