@@ -419,3 +419,4 @@ fn a_condemned_shard_says_so_until_it_is_forgotten_and_replaced() {
 }
 
 mod damage;
+mod kill;

@@ -196,7 +196,11 @@ fn churn_and_cut(
 ) -> Result<Told> {
     let seed = entropy.next_u64().to_string();
     let control = arguments.control.to_string();
-    let mut child = role("churn", data, &[&seed, &control]).stdout(Stdio::piped()).spawn()?;
+    let mut child = role("churn", data, &[&seed, &control])
+        .stdout(Stdio::piped())
+        // What sled says when its disk goes is of no interest.
+        .stderr(Stdio::null())
+        .spawn()?;
     let told = Arc::new(Mutex::new(Told { expectation, ..Told::default() }));
     let out = child.stdout.take().context("the child's pipe")?;
     let reader = listen(BufReader::new(out), Arc::clone(&told));
