@@ -1,3 +1,6 @@
+//! The store on disk against the one in memory, opened again at any moment, and under churn. Never
+//! damaged here: that is `damage`.
+
 use std::path::PathBuf;
 
 use base::{Entropy, SeededEntropy};
