@@ -39,10 +39,14 @@ impl Pages {
     }
 
     /// The shards are open: from now on there is something to show.
-    #[expect(dead_code, reason = "called once the node opens its shards")]
     pub(crate) fn open(&self, shards: Arc<dyn Shards>) {
         let watched = Watched::new(shards, Arc::clone(&self.groups));
         drop(self.shards.set(Arc::new(watched)));
+    }
+
+    /// The shards, observed, once they are open.
+    pub(crate) fn shards(&self) -> Option<Arc<dyn Shards>> {
+        self.shards.get().cloned()
     }
 
     fn status(&self) -> Option<NodeStatus> {

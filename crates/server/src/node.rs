@@ -1,10 +1,14 @@
 //! One node: everything opened in order, and stopped in reverse. Never a decision of its own about
 //! data: what is found wrong at start is named by whoever owns it.
 
+mod doors;
+mod options;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use base::{Clock, Disk, Entropy};
+use raft::network::grpc::GrpcLink;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,6 +16,7 @@ use crate::config::{Config, Listen};
 use crate::failure::Failure;
 use crate::http::{self, Pages};
 use crate::ports;
+use doors::Doors;
 
 /// What the world can change, handed in.
 #[derive(Clone)]
@@ -26,28 +31,74 @@ pub fn run(config: &Config, world: &World) -> Result<(), Failure> {
     let listeners = Listeners::bind(&config.node.listen)?;
     warn_if_open(config);
     let pages = Pages::new(Arc::clone(&world.clock));
-    let http = http::Server::start(listeners.http, pages)?;
+    let http = http::Server::start(listeners.http, pages.clone())?;
     let runtime = runtime()?;
-    let ended = runtime.block_on(serve());
+    let ended = runtime.block_on(serve(config, world, &pages, listeners.clients));
     http.stop();
     ended
 }
 
-async fn serve() -> Result<(), Failure> {
+async fn serve(
+    config: &Config,
+    world: &World,
+    pages: &Pages,
+    listeners: ClientListeners,
+) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let name = signals.next().await;
-    tracing::info!(signal = name, "stopping");
-    Ok(())
+    let link = GrpcLink::bind(config.node.listen.peer).await;
+    let link = link.map_err(|error| ports::refused("peer", config.node.listen.peer, &error))?;
+    let world_of_raft = options::world(world, Arc::new(link), config.node.limits.memory);
+    let node = tokio::select! {
+        opened = raft::Node::start(options::of(config), world_of_raft) => opened?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping before the data was open");
+            return Ok(());
+        }
+    };
+    pages.open(Arc::<raft::Node>::clone(&node));
+    let doors = Doors::open(config, world, &node, pages, listeners)?;
+    tracing::info!(node = %config.node.id, resp = %config.node.listen.resp, "serving");
+    let failed = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping");
+            None
+        }
+        failure = node.failed() => Some(Failure::from(failure)),
+    };
+    match failed {
+        // Nobody is answered any more: what cannot be trusted must not say anything.
+        Some(failure) => Err(failure),
+        None => {
+            node.hand_over().await;
+            doors.close(config.node.limits.request_timeout).await;
+            node.stop().await;
+            tracing::info!("stopped");
+            Ok(())
+        }
+    }
 }
 
 /// Every port of the node, taken before any data is opened.
 struct Listeners {
     http: TcpListener,
+    clients: ClientListeners,
+}
+
+/// The ports for clients.
+struct ClientListeners {
+    resp: TcpListener,
+    grpc: TcpListener,
 }
 
 impl Listeners {
     fn bind(listen: &Listen) -> Result<Self, Failure> {
-        Ok(Self { http: ports::bind("http", listen.http)? })
+        Ok(Self {
+            clients: ClientListeners {
+                resp: ports::bind("resp", listen.resp)?,
+                grpc: ports::bind("grpc", listen.grpc)?,
+            },
+            http: ports::bind("http", listen.http)?,
+        })
     }
 }
 
@@ -84,8 +135,11 @@ fn runtime() -> Result<Runtime, Failure> {
 
 fn warn_if_open(config: &Config) {
     if config.node.security.password.is_none() {
-        tracing::warn!(
-            "no security.password_file: whoever reaches the listeners may read and write"
-        );
+        let who = if config.node.security.insecure {
+            "whoever reaches the listeners"
+        } else {
+            "anybody on this machine"
+        };
+        tracing::warn!("no security.password_file: {who} may read and write");
     }
 }

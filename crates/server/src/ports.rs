@@ -11,16 +11,18 @@ const BACKLOG: i32 = 4096;
 
 /// Binds `name`'s address at once, so that a taken port is known before any data is opened.
 pub fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    let bound = listen(address).map_err(|error| {
-        let why = match error.kind() {
-            ErrorKind::AddrInUse => in_use(address.port()),
-            ErrorKind::PermissionDenied => "not permitted; use a port from 1024 on".to_owned(),
-            ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
-            _ => error.to_string(),
-        };
-        Failure::Machine(format!("listen.{name}: {address}: {why}"))
-    })?;
-    Ok(bound)
+    listen(address).map_err(|error| refused(name, address, &error))
+}
+
+/// Why `name`'s address could not be bound, in one line.
+pub fn refused(name: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => in_use(address.port()),
+        ErrorKind::PermissionDenied => "not permitted; use a port from 1024 on".to_owned(),
+        ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::Machine(format!("listen.{name}: {address}: {why}"))
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

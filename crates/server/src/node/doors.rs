@@ -1,0 +1,65 @@
+//! The doors for clients: opened together on the same shards, closed together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{ClientListeners, World};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::grpc::{self, NodeMembers};
+use crate::http::Pages;
+
+/// Open doors.
+pub(super) struct Doors {
+    stopping: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Doors {
+    /// Opens every door on the node's shards. Must be called inside the runtime.
+    pub(super) fn open(
+        config: &Config,
+        _world: &World,
+        node: &Arc<raft::Node>,
+        pages: &Pages,
+        listeners: ClientListeners,
+    ) -> Result<Self, Failure> {
+        drop(listeners.resp);
+        let stopping = CancellationToken::new();
+        let shards = pages.shards().expect("they were just opened");
+        let cannot = |error: std::io::Error| Failure::Machine(format!("cannot listen: {error}"));
+        let listener = TcpListener::from_std(listeners.grpc).map_err(cannot)?;
+        let members = Arc::new(NodeMembers(Arc::clone(node)));
+        let serving =
+            grpc::serve(listener, shards, members, grpc_options(config), stopping.clone());
+        let grpc = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "gRPC ended");
+            }
+        });
+        Ok(Self { stopping, tasks: vec![grpc] })
+    }
+
+    /// Takes nothing new, and waits (so long at most) until what was taken is answered.
+    pub(super) async fn close(self, limit: Duration) {
+        self.stopping.cancel();
+        let drained = futures::future::join_all(self.tasks);
+        if tokio::time::timeout(limit, drained).await.is_err() {
+            tracing::warn!("some requests were not answered before the end");
+        }
+    }
+}
+
+fn grpc_options(config: &Config) -> grpc::Options {
+    let limits = &config.node.limits;
+    let password = config.node.security.password.as_ref();
+    grpc::Options {
+        entry_bytes_max: usize::try_from(limits.entry_bytes_max).unwrap_or(usize::MAX),
+        connections_max: limits.connections_max,
+        password: password.map(|it| String::from_utf8_lossy(it.bytes()).into_owned()),
+    }
+}
