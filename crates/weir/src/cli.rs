@@ -227,6 +227,10 @@ pub(crate) struct Verify {
     /// The data directory of a node that does not run.
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+    /// Where the store is copied to for the time of the check [default: the system's directory for
+    /// temporary files].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -1,10 +1,105 @@
-//! `weir verify`: checks a stopped node's data. Changes nothing.
+//! `weir verify`: checks a stopped node's data. Changes nothing: the store is read in a copy.
 
 use std::path::Path;
 
-use base::RealDisk;
-use journal::guard::{self, DataLock, GuardError};
+use base::{Disk, RealDisk};
+use journal::guard::{self, DataLock, GuardError, Identity};
 
 use crate::cli::Verify;
 use crate::failed::Failed;
 use crate::out;
+
+/// The lock's file, in a data directory that was ever used.
+const LOCK_FILE: &str = "lock";
+
+pub(crate) fn run(args: &Verify) -> Result<(), Failed> {
+    let dir = args.dir.as_path();
+    if !dir.is_dir() {
+        return Err(Failed::wrong(format!("{}: no such directory", dir.display())));
+    }
+    let _lock = lock(dir)?;
+    let identity = Identity::load(&RealDisk, dir).map_err(|error| refused(&error))?;
+    if identity.is_none() {
+        let dir = dir.display();
+        return Err(Failed::wrong(format!("{dir}: not a node's data directory (no identity)")));
+    }
+    let mut damage = Vec::new();
+    check_journal(dir, &mut damage)?;
+    check_store(dir, args.scratch.as_deref(), &mut damage)?;
+    let noted = guard::damaged_parts(&RealDisk, dir).map_err(|error| refused(&error))?;
+    damage.extend(noted.iter().map(|part| format!("noted while running: {part:?}")));
+    match damage.split_first() {
+        None => {
+            out::say("whole: every checksum and every reference is as it was written");
+            Ok(())
+        }
+        Some((first, rest)) => {
+            rest.iter().for_each(|line| out::say(line));
+            Err(Failed::data(format!("{}: damaged: {first}", dir.display())))
+        }
+    }
+}
+
+/// A node that runs changes its data while it is read.
+fn lock(dir: &Path) -> Result<Option<DataLock>, Failed> {
+    if !RealDisk.exists(&dir.join(LOCK_FILE)) {
+        return Ok(None);
+    }
+    DataLock::take(&RealDisk, dir).map(Some).map_err(|error| refused(&error))
+}
+
+fn check_journal(dir: &Path, damage: &mut Vec<String>) -> Result<(), Failed> {
+    let marks = guard::load_witness(&RealDisk, dir).map_err(|error| refused(&error))?;
+    let journal_dir = dir.join(guard::JOURNAL_DIR);
+    match journal::verify(&RealDisk, &journal_dir, &marks.unwrap_or_default()) {
+        Ok(report) => out::say(format!(
+            "journal: {} segments, {} batches, {} records, {} shards, {} batches perhaps unsynced",
+            report.segments,
+            report.batches,
+            report.records,
+            report.shards.len(),
+            report.tail_batches,
+        )),
+        Err(error) => damage.push(error.to_string()),
+    }
+    Ok(())
+}
+
+fn check_store(dir: &Path, scratch: Option<&Path>, damage: &mut Vec<String>) -> Result<(), Failed> {
+    let store_dir = dir.join(guard::STORE_DIR);
+    if !store_dir.is_dir() {
+        out::say("store: none yet");
+        return Ok(());
+    }
+    let mut scratch_dir = tempfile::Builder::new();
+    scratch_dir.prefix("weir-verify-");
+    let made = match scratch {
+        Some(scratch) => scratch_dir.tempdir_in(scratch),
+        None => scratch_dir.tempdir(),
+    };
+    let made = made.map_err(|error| Failed::machine(format!("no room for a copy: {error}")))?;
+    let report = store::verify(&store_dir, &made.path().join("store"))
+        .map_err(|error| Failed::machine(format!("{}: {error}", store_dir.display())))?;
+    out::say(report.to_string().trim_end());
+    if !report.is_whole() {
+        damage.push(format!("{}: see the lines above", store_dir.display()));
+    }
+    Ok(())
+}
+
+fn refused(error: &GuardError) -> Failed {
+    Failed::with_code(error.exit_code(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_data_directory_is_refused_and_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = Verify { dir: dir.path().to_owned(), scratch: None };
+        assert_eq!(run(&args).unwrap_err().exit_code(), 1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
