@@ -13,7 +13,7 @@ use crate::format::{BATCH_HEADER_BYTES, Bad, SegmentHead, seal_batch};
 use crate::marks::Marks;
 use crate::options::Options;
 use crate::replay::{Lasts, Replay};
-use crate::segment::{Active, Segment, Segments};
+use crate::segment::{Active, Segment, Segments, file_name};
 use crate::survey::{Survey, Tail, survey};
 use crate::types::Position;
 
@@ -65,6 +65,9 @@ fn reopen(
     found: Survey,
 ) -> Result<Recovered, OpenError> {
     let Survey { mut replay, heads, mark, tail, spares, .. } = found;
+    // The newest name may be visible and not durable yet. Until it is, a crash brings the segment
+    // before it back as the newest, which may need what are spares now.
+    disk.sync_dir(dir).doing("syncing", dir)?;
     let mut live = BTreeMap::new();
     for head in &heads {
         live.insert(head.number, Arc::new(Segment::open(disk, dir, head.number)?));
@@ -79,7 +82,7 @@ fn reopen(
         shards: states,
     };
     let mut active = Active::prepare(disk, dir, &head, spares.pop())?;
-    rewrite(&mut active, &mut replay, mark, tail)?;
+    rewrite(dir, &mut active, &mut replay, mark, tail)?;
     active.fill_ahead(options.segment_bytes)?;
     active.publish(disk, dir)?;
     live.insert(head.number, Arc::clone(&active.segment));
@@ -95,6 +98,7 @@ fn open_spares(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<Vec<Arc<S
 
 /// Writes the tail's batches into the fresh segment, under the old mark.
 fn rewrite(
+    dir: &Path,
     active: &mut Active,
     replay: &mut Replay,
     mark: Position,
@@ -106,14 +110,14 @@ fn rewrite(
         let at = active.position();
         seal_batch(&mut bytes, batch.records, mark, active.seed, at.offset);
         active.write(&bytes)?;
-        replay.batch(at, &batch.body, batch.records).map_err(|bad| damaged(&batch, &bad))?;
+        let replayed = replay.batch(at, &batch.body, batch.records);
+        replayed.map_err(|bad| damaged(dir, &batch, &bad))?;
     }
     Ok(())
 }
 
-fn damaged(batch: &Tail, bad: &Bad) -> Damage {
-    let file = crate::segment::file_name(batch.at.segment);
-    Damage::new(Path::new(&file), batch.at.offset, bad)
+fn damaged(dir: &Path, batch: &Tail, bad: &Bad) -> Damage {
+    Damage::new(&dir.join(file_name(batch.at.segment)), batch.at.offset, bad)
 }
 
 /// The oldest segment, from `oldest` on and below `active`, with an entry that isn't purged.

@@ -1,5 +1,6 @@
 //! When the committer tells the witness: before a vote is answered, and otherwise at most every
-//! 100 ms, after the replies.
+//! 100 ms, after the replies, and on a slow disk so seldom that it takes no more than a fiftieth of
+//! the committer's time.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -19,6 +20,9 @@ use crate::types::{LogId, Position};
 /// How far the witness may lag.
 pub(crate) const WITNESS_EVERY: Duration = Duration::from_millis(100);
 
+/// The time of a telling is followed by this many times as much without one.
+const REST: u32 = 49;
+
 /// Checkpoints, as the owner reports them.
 pub(crate) type Checkpoints = Arc<Mutex<BTreeMap<ShardId, LogId>>>;
 
@@ -30,7 +34,8 @@ pub(crate) struct WitnessKeeper {
     pub(crate) checkpoints: Checkpoints,
     /// What the file says.
     said: Marks,
-    at: Duration,
+    /// Not before this is it told again, votes aside.
+    next: Duration,
 }
 
 impl WitnessKeeper {
@@ -40,8 +45,8 @@ impl WitnessKeeper {
         clock: Arc<dyn Clock>,
         checkpoints: Checkpoints,
     ) -> Self {
-        let at = clock.monotonic();
-        Self { disk, dir, clock, checkpoints, said: Marks::default(), at }
+        let next = clock.monotonic();
+        Self { disk, dir, clock, checkpoints, said: Marks::default(), next }
     }
 
     /// Tells what is synced now.
@@ -52,9 +57,11 @@ impl WitnessKeeper {
         let checkpoints = self.checkpoints.lock().expect(NO_PANIC).clone();
         let votes = states.iter().filter_map(vote).collect();
         let marks = Marks { synced: Some(synced), votes, checkpoints };
+        let start = self.clock.monotonic();
         save_witness(&*self.disk, &self.dir, &marks)?;
         self.said = marks;
-        self.at = self.clock.monotonic();
+        let end = self.clock.monotonic();
+        self.next = end + WITNESS_EVERY.max((end - start) * REST);
         Ok(())
     }
 
@@ -65,13 +72,13 @@ impl WitnessKeeper {
         synced: Position,
         states: &ShardStates,
     ) -> Result<(), Refused> {
-        if !self.lags(synced) || self.clock.monotonic() < self.at + WITNESS_EVERY {
+        if !self.lags(synced) || self.clock.monotonic() < self.next {
             return Ok(());
         }
         match self.tell(synced, states) {
             Err(refused) if refused.source.kind() == ErrorKind::StorageFull => {
                 tracing::warn!(error = %refused, "the witness lags");
-                self.at = self.clock.monotonic();
+                self.next = self.clock.monotonic() + WITNESS_EVERY;
                 Ok(())
             }
             told => told,

@@ -372,7 +372,7 @@ impl World {
 #[test]
 fn random_operations_with_crashes_between_any_two_steps_agree_with_a_model() {
     let long = std::env::var_os("WEIR_TEST_LONG").is_some();
-    let (seeds, operations) = if long { (50, 20_000) } else { (8, 5_000) };
+    let (seeds, operations) = if long { (50, 20_000) } else { (20, 5_000) };
     let mut total = Figures::default();
     for seed in 0..seeds {
         let mut world = World::new(seed);

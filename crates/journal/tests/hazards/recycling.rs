@@ -151,6 +151,40 @@ fn power_lost_at_every_step_of_a_change_of_segment_loses_nothing() {
 }
 
 #[test]
+fn a_segment_whose_name_is_visible_but_not_durable_frees_no_older_one() {
+    // The process dies between the renaming of a new segment and the sync of its directory; the
+    // next one sees the name, and power is lost while it opens: then the segment before is the
+    // newest again, and must find all that it needs.
+    let disk = new_disk(2);
+    let mut rig = Rig::open(&disk);
+    write_until(&mut rig, 8);
+    drop(rig);
+    for steps in 1..60 {
+        let fork = disk.fork(steps);
+        fork.kill();
+        let mut rig = Rig::open(&fork);
+        fork.power_off_after(steps);
+        for _ in 0..40 {
+            let last = rig.journal.log_state(A).last.unwrap();
+            rig.journal.purge(A, id(1, last.index - 3));
+            rig.append(A, vec![record(1, last.index + 1, 200)]);
+            let _ = rig.committer.step();
+        }
+        let acknowledged = rig.acknowledged() as u64;
+        fork.kill();
+        for more in 1..9 {
+            let fork = fork.fork(100 * steps + more);
+            fork.power_off_after(more);
+            drop(Rig::open_with(&fork, &Marks::default()));
+            fork.crash();
+            let rig = Rig::open(&fork);
+            let last = rig.all(A).last().unwrap().index;
+            assert!(last >= acknowledged, "step {steps}, then {more}");
+        }
+    }
+}
+
+#[test]
 fn reading_an_entry_that_is_purged_meanwhile_is_no_damage() {
     // A reader holds the places of old entries while their segment gets another life: provoked
     // by reading from many threads while the journal goes round.
