@@ -72,7 +72,7 @@ pub enum Step {
     Idle,
 }
 
-/// Wakes the thread that runs a [`Checkpointer`], and ends it.
+/// Wakes the thread that runs a [`Checkpointer`], gives it replicas, and ends it.
 #[derive(Clone, Default)]
 pub struct Bell(Arc<(Mutex<Rung>, Condvar)>);
 
@@ -80,12 +80,22 @@ pub struct Bell(Arc<(Mutex<Rung>, Condvar)>);
 struct Rung {
     work: bool,
     stop: bool,
+    watch: Vec<Arc<Replica>>,
 }
 
 impl Bell {
     /// There may be work.
     pub fn ring(&self) {
         self.change(|rung| rung.work = true);
+    }
+
+    /// Takes another replica to the store from now on, in place of an earlier one of its shard:
+    /// that one was closed ([`Replica::close`]) before this one was opened.
+    pub fn watch(&self, replica: Arc<Replica>) {
+        self.change(|rung| {
+            rung.watch.push(replica);
+            rung.work = true;
+        });
     }
 
     /// The thread ends after its step.
@@ -96,6 +106,11 @@ impl Bell {
     fn change(&self, change: impl FnOnce(&mut Rung)) {
         change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.1.notify_all();
+    }
+
+    fn take_watch(&self) -> Vec<Arc<Replica>> {
+        let mut rung = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut rung.watch)
     }
 
     /// Waits until the bell rings or `at_most` has passed; false when it is to end.
@@ -118,6 +133,9 @@ pub struct Checkpointer {
     running: Option<Running>,
     purged_at: Duration,
     sweeping: VecDeque<usize>,
+    /// Steps of sweeping that are due before the next checkpoint begins: what one replaces must
+    /// not pile up while the next ones are written.
+    sweeps_owed: usize,
 }
 
 /// A shard, and since when it has changes that aren't in the store.
@@ -138,8 +156,17 @@ impl Checkpointer {
         let watched = |replica| Watched { replica, checkpointed_at: now };
         let shards: Vec<Watched> = replicas.into_iter().map(watched).collect();
         let sweeping = (0..shards.len()).collect();
-        let bell = Bell::default();
-        Self { journal, clock, options, bell, shards, running: None, purged_at: now, sweeping }
+        Self {
+            journal,
+            clock,
+            options,
+            bell: Bell::default(),
+            shards,
+            running: None,
+            purged_at: now,
+            sweeping,
+            sweeps_owed: 0,
+        }
     }
 
     /// What wakes and ends [`Checkpointer::run`].
@@ -161,14 +188,22 @@ impl Checkpointer {
 
     /// Does one bounded piece of work.
     pub fn step(&mut self) -> Result<Step, Broken> {
+        for replica in self.bell.take_watch() {
+            self.watch(replica);
+        }
         if let Some(running) = &mut self.running {
             let step = running.step(&self.bell);
             return self.note(step);
+        }
+        if self.sweeps_owed > 0 && !self.sweeping.is_empty() {
+            self.sweeps_owed -= 1;
+            return self.sweep();
         }
         if let Some(at) = self.due() {
             self.shards[at].checkpointed_at = self.clock.monotonic();
             let replica = self.shards[at].replica.clone();
             self.running = Running::begin(replica).map(|running| running.on(at));
+            self.sweeps_owed = self.running.as_ref().map_or(0, Running::sweeps);
             return Ok(Step::Worked);
         }
         if self.clock.monotonic() >= self.purged_at + PURGE_EVERY {
@@ -194,6 +229,18 @@ impl Checkpointer {
             }
         }
         Ok(())
+    }
+
+    fn watch(&mut self, replica: Arc<Replica>) {
+        let watched = Watched { replica, checkpointed_at: self.clock.monotonic() };
+        let shard = watched.replica.shard();
+        match self.shards.iter().position(|watched| watched.replica.shard() == shard) {
+            Some(at) => self.shards[at] = watched,
+            None => {
+                self.sweeping.push_back(self.shards.len());
+                self.shards.push(watched);
+            }
+        }
     }
 
     fn note(&mut self, step: Result<Progress, Broken>) -> Result<Step, Broken> {
@@ -232,13 +279,19 @@ impl Checkpointer {
         candidates.first().copied()
     }
 
-    /// The shard that keeps the oldest segment of a journal that is too large.
+    /// The shard that keeps the oldest segment of a journal that is too large, where it is its
+    /// checkpoint that does, and not what is kept for followers anyway.
     fn pins_journal(&self) -> Option<ShardId> {
         let usage = self.journal.usage();
         if usage.bytes <= self.options.journal_bytes {
             return None;
         }
-        usage.pins.first().map(|pin| pin.shard)
+        let oldest = usage.pins.first()?.shard;
+        let watched = self.shards.iter().find(|watched| watched.replica.shard() == oldest)?;
+        let done = watched.replica.checkpoint().and_then(|checkpoint| checkpoint.meta.last_log_id);
+        let done = done.map_or(0, |log_id| log_id.index);
+        let kept = self.journal.kept_from(oldest).unwrap_or(u64::MAX);
+        (done < kept.saturating_sub(1)).then_some(oldest)
     }
 
     /// Says for each shard up to where its log may go.
@@ -310,6 +363,11 @@ impl Running {
             dropped_prefixes: contents.dropped_prefixes,
         };
         Some(Self { at: 0, replica, number, meta, applied, parts, switch, synced: None })
+    }
+
+    /// How many steps of sweeping go with it.
+    fn sweeps(&self) -> usize {
+        16 + (self.parts.len() + self.switch.removed.len()) / PUT_PARTS_MAX
     }
 
     fn on(self, at: usize) -> Self {

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 
 use base::ShardId;
-use journal::Journal;
 use journal::guard::DamagedPart;
+use journal::{Journal, Marks};
 use store::Store;
 
-use crate::log::{synced, truncated};
+use crate::log::{synced, to_journal, truncated};
 use crate::machine::Broken;
 use crate::snapshot::{NotWhole, SnapshotWriter, Staged};
+use crate::state::RootMeta;
 
 /// What is to be noted in the data directory (`journal::guard::note_damaged`) before the process
 /// ends: the shard's store isn't whole. None where it isn't the store that can't be trusted.
@@ -25,6 +26,45 @@ pub fn damaged_part(shard: ShardId, broken: &Broken) -> Option<DamagedPart> {
         | Broken::Journal(_) => return None,
     };
     Some(DamagedPart { shard, key: key.into() })
+}
+
+/// Why a shard can't be started from what its store has; none where it can. Then Raft isn't
+/// started for it, so that it neither votes nor acknowledges, until a peer's checkpoint is in place.
+/// `noted` and `marks` are what the data directory says: notes of damage, and the witness.
+///
+/// # Errors
+/// The machine refuses: nothing is known of the store.
+pub fn damage(
+    store: &dyn Store,
+    journal: &Journal,
+    shard: ShardId,
+    noted: &[DamagedPart],
+    marks: &Marks,
+) -> Result<Option<String>, Broken> {
+    if let Some(part) = noted.iter().find(|part| part.shard == shard) {
+        return Ok(Some(format!("a value was found damaged: {:?}", part.key)));
+    }
+    let root = match store.root(shard) {
+        Ok(root) => root,
+        Err(error @ (store::Error::Damaged { .. } | store::Error::Unreadable(_))) => {
+            return Ok(Some(error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let meta = match root.map(|root| RootMeta::decode(&root.meta)).transpose() {
+        Ok(meta) => meta,
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    let at = meta.and_then(|meta| meta.snapshot.last_log_id).map(to_journal);
+    let witnessed = marks.checkpoints.get(&shard).copied();
+    let purged = journal.log_state(shard).purged;
+    let index = |id: Option<journal::LogId>| id.map(|id| id.index);
+    if index(at) < index(witnessed).max(index(purged)) {
+        return Ok(Some(format!(
+            "its checkpoint is at {at:?}, the witness saw {witnessed:?}, the log begins after {purged:?}"
+        )));
+    }
+    Ok(None)
 }
 
 /// Gives up what the store has of a shard and takes a peer's checkpoint in its place, chunk by

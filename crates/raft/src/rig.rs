@@ -91,19 +91,28 @@ impl Machinery {
         let (journal, committer) = self.journal();
         let broken = Arc::new(Mutex::new(Vec::new()));
         let notes = broken.clone();
-        let replica = Replica::open(Setup {
-            shard: SHARD,
-            journal: journal.clone(),
-            store: Arc::new(self.store.clone()),
-            machine: Box::new(Cells::default()),
-            fatal: Arc::new(move |_, broken| notes.lock().unwrap().push(broken.to_string())),
-            dirty: Box::new(|_| {}),
-        })?;
+        let record = move |broken: &Broken| notes.lock().unwrap().push(broken.to_string());
+        let replica = self.open(journal.clone(), move |_, broken| record(broken))?;
         let clock = Arc::new(ManualClock::default());
         let options = Options { dirty_parts: 5, journal_bytes: 8192, ..Options::default() };
         let watched = [replica.clone()];
         let checkpointer = Checkpointer::new(journal.clone(), clock.clone(), options, watched);
         Ok(Life { journal, committer, replica, checkpointer, clock, broken })
+    }
+
+    pub(crate) fn open(
+        &self,
+        journal: Journal,
+        fatal: impl Fn(ShardId, &Broken) + Send + Sync + 'static,
+    ) -> Result<Arc<Replica>, Broken> {
+        Replica::open(Setup {
+            shard: SHARD,
+            journal,
+            store: Arc::new(self.store.clone()),
+            machine: Box::new(Cells::default()),
+            fatal: Arc::new(fatal),
+            dirty: Box::new(|_| {}),
+        })
     }
 
     /// Does one thing, by chance; false when the life has ended by an accident.

@@ -19,6 +19,7 @@ use openraft::{EntryPayload, OptionalSend};
 use store::{CheckpointNumber, Store};
 use tokio::sync::watch;
 
+use crate::log::to_journal;
 use crate::machine::{Broken, Contents, Dirty, Fatal, Machine};
 use crate::snapshot::{Holds, SnapshotBuilder, SnapshotData};
 use crate::types::{
@@ -74,6 +75,7 @@ struct Inner {
     running_bytes: usize,
     number_next: u64,
     staging_last: u64,
+    closed: bool,
 }
 
 /// The checkpoint that a replica is at.
@@ -143,6 +145,7 @@ impl Replica {
             running_bytes: 0,
             number_next: 1,
             staging_last: 0,
+            closed: false,
         };
         let replica = Self {
             shard: setup.shard,
@@ -191,9 +194,22 @@ impl Replica {
 
     /// Whether anything was applied since the last checkpoint, and none is being written.
     pub(crate) fn has_changes(&self) -> bool {
-        let inner = self.lock();
-        let done = inner.checkpoint.as_ref().and_then(|checkpoint| checkpoint.meta.last_log_id);
-        inner.running.is_none() && inner.applied > done
+        self.lock().may_fix()
+    }
+
+    /// Takes nothing to the store any more, a checkpoint on its way included, so that another
+    /// replica of the shard may be opened in this process.
+    ///
+    /// # Errors
+    /// The store can't be trusted.
+    pub fn close(&self) -> Result<(), Broken> {
+        let _writing = self.writing();
+        let mut inner = self.lock();
+        inner.closed = true;
+        if let Some(number) = inner.running.take() {
+            self.store.abandon(self.shard, number)?;
+        }
+        Ok(())
     }
 
     /// Reads the machine, which is of type `M`, between two entries.
@@ -254,11 +270,7 @@ impl Replica {
     /// since the last, or one is being written.
     pub(crate) fn fix(&self) -> Option<Fixed> {
         let mut inner = self.lock();
-        let applied = inner.applied?;
-        let done = inner.checkpoint.as_ref().and_then(|checkpoint| checkpoint.meta.last_log_id);
-        if inner.running.is_some() || done >= Some(applied) {
-            return None;
-        }
+        let applied = inner.applied.filter(|_| inner.may_fix())?;
         let number = CheckpointNumber(inner.number_next);
         inner.number_next += 1;
         inner.running = Some(number);
@@ -285,8 +297,16 @@ impl Replica {
         let dirty = inner.machine.dirty().bytes;
         drop(inner);
         (self.dirty)(dirty);
-        self.marks.send_modify(|marks| marks.checkpoint = checkpoint);
+        self.tell(checkpoint);
         Ok(())
+    }
+
+    /// Tells the witness and openraft of the checkpoint that the store is at.
+    fn tell(&self, checkpoint: Option<LogId>) {
+        if let Some(checkpoint) = checkpoint {
+            self.journal.note_checkpoint(self.shard, to_journal(checkpoint));
+        }
+        self.marks.send_modify(|marks| marks.checkpoint = checkpoint);
     }
 
     /// A number to stage a snapshot under, that no other transfer has.
@@ -321,7 +341,7 @@ impl Replica {
         inner.checkpoint = Some(Checkpoint { number: root.number, meta: meta.snapshot });
         let dirty = inner.machine.dirty().bytes;
         (self.dirty)(dirty);
-        self.marks.send_modify(|marks| marks.checkpoint = inner.applied);
+        self.tell(inner.applied);
         Ok(())
     }
 
@@ -346,6 +366,11 @@ impl Replica {
 }
 
 impl Inner {
+    fn may_fix(&self) -> bool {
+        let done = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.meta.last_log_id);
+        !self.closed && self.running.is_none() && self.applied > done
+    }
+
     fn snapshot_meta(&self) -> SnapshotMeta {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
     }

@@ -118,3 +118,47 @@ fn finishing_takes_everything_to_the_store() {
     let meta = crate::state::RootMeta::decode(&root.meta).unwrap();
     assert_eq!(meta.snapshot.last_log_id, applied);
 }
+
+#[test]
+fn a_busy_shard_is_not_checkpointed_for_what_is_kept_for_followers_anyway() {
+    let machinery = Machinery::new(1);
+    let mut life = machinery.start();
+    for _ in 0..500 {
+        machinery.append(&life);
+        life.apply_some(u64::MAX);
+        life.settle();
+        life.purge();
+    }
+    assert!(life.journal.usage().bytes > 8192, "the journal is always above what is kept");
+    let before = life.replica.checkpoint().unwrap().number.0;
+    for _ in 0..10 {
+        machinery.append(&life);
+        life.apply_some(1);
+        life.settle();
+    }
+    assert!(life.replica.checkpoint().unwrap().number.0 <= before + 3, "only when it is due");
+}
+
+#[test]
+fn a_replica_that_was_closed_writes_no_more_and_another_takes_its_place() {
+    let machinery = Machinery::new(1);
+    let mut life = machinery.start();
+    machinery.append(&life);
+    life.committer.step().unwrap();
+    life.apply_some(1);
+    life.clock.advance(CHECKPOINT_AGE);
+    while life.replica.has_changes() {
+        life.checkpointer.step().unwrap();
+    }
+    life.checkpointer.step().unwrap();
+    life.replica.close().unwrap();
+    let again = machinery.open(life.journal.clone(), |_, _| {}).unwrap();
+    life.checkpointer.bell().watch(again.clone());
+    life.replica = again;
+    life.settle();
+    assert_eq!(life.replica.checkpoint(), None, "the one on its way was given up");
+    life.apply_some(1);
+    life.clock.advance(CHECKPOINT_AGE);
+    life.settle();
+    assert_eq!(life.replica.checkpoint().unwrap().meta.last_log_id, life.replica.applied());
+}

@@ -125,3 +125,29 @@ fn the_position_may_be_where_the_log_was_purged() {
     assert_eq!(target.replica.hash().1, hash_at(last));
     assert_eq!(target.replica.checkpoint().unwrap().number, CheckpointNumber(1));
 }
+
+#[test]
+fn a_shard_is_started_only_from_a_store_that_is_whole_and_as_new_as_was_witnessed() {
+    let node = Machinery::new(1);
+    let life = at(&node, 40);
+    let checkpoint = life.replica.checkpoint().unwrap().meta.last_log_id.unwrap();
+    let mut marks = Marks::default();
+    marks.checkpoints.insert(SHARD, to_journal(checkpoint));
+    let check = |store: &dyn Store, noted: &[DamagedPart], marks: &Marks| {
+        damage(store, &life.journal, SHARD, noted, marks).unwrap()
+    };
+    assert_eq!(check(&node.store, &[], &marks), None);
+    assert_eq!(check(&node.store, &[], &Marks::default()), None);
+    let noted = DamagedPart { shard: SHARD, key: Bytes::from_static(b"k") };
+    assert!(check(&node.store, std::slice::from_ref(&noted), &marks).is_some());
+    let other = DamagedPart { shard: ShardId(77), ..noted };
+    assert_eq!(check(&node.store, &[other], &marks), None);
+    let empty = store::Memory::new();
+    assert!(check(&empty, &[], &marks).is_some(), "the witness saw a checkpoint");
+    assert_eq!(check(&empty, &[], &Marks::default()), None, "the log has everything");
+    life.journal.purge(SHARD, journal::LogId { term: 1, index: 10 });
+    assert!(check(&empty, &[], &Marks::default()).is_some(), "the log's beginning is purged");
+    assert_eq!(check(&node.store, &[], &marks), None);
+    node.store.damage_shard(SHARD);
+    assert!(check(&node.store, &[], &Marks::default()).is_some());
+}
