@@ -4,6 +4,7 @@
 //! Atomics in fixed places: an observation costs a few nanoseconds, allocates nothing, and memory
 //! never grows. Never asks the shards anything by itself: what they say is handed in.
 
+mod disk;
 mod groups;
 mod text;
 mod watched;
@@ -11,6 +12,7 @@ mod watched;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub(crate) use disk::TimedDisk;
 pub(crate) use groups::Groups;
 use text::{Page, label};
 pub use watched::Watched;
@@ -85,7 +87,7 @@ fn write_done(elapsed: Duration, outcome: &Outcome) {
 }
 
 /// The journal was synced.
-pub fn observe_journal_sync(elapsed: Duration) {
+fn observe_journal_sync(elapsed: Duration) {
     SYNC_LATENCY.observe(elapsed);
 }
 

@@ -11,6 +11,7 @@ use store::Store;
 use super::World;
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::metrics::TimedDisk;
 
 /// Of the memory, what the store may keep of its pages: the blocks that are read have a cache of
 /// their own, so this only has to hold what checkpoints touch.
@@ -57,7 +58,7 @@ fn member(of: &config::Member) -> Member {
 pub(super) fn world(world: &World, link: Arc<dyn Link>, memory_bytes: u64) -> raft::World {
     let options = store::Options { cache_bytes: memory_bytes / STORE_CACHE_SHARE };
     raft::World {
-        disk: Arc::clone(&world.disk),
+        disk: Arc::new(TimedDisk::new(Arc::clone(&world.disk), Arc::clone(&world.clock))),
         clock: Arc::clone(&world.clock),
         entropy: Arc::clone(&world.entropy),
         link,

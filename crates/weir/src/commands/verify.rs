@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failed> {
             Ok(())
         }
         Some((first, rest)) => {
-            rest.iter().for_each(|line| out::say(line));
+            rest.iter().for_each(out::say);
             Err(Failed::data(format!("{}: damaged: {first}", dir.display())))
         }
     }
