@@ -2,6 +2,10 @@
 //!
 //! Pure, like `streams`: never a clock, a socket, a thread or an unordered map.
 
+mod map;
+pub mod meta;
 mod slot;
 
+pub use map::{SHARDS_MAX, ShardMap};
+pub use meta::{Addresses, Meta, MetaCommand, MetaReply, NodeState};
 pub use slot::{SLOTS_COUNT, SlotId, slot_of};
