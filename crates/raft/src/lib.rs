@@ -5,19 +5,28 @@
 
 pub mod cache;
 pub mod checkpoint;
+mod clock;
+mod forming;
+mod gateway;
 pub mod limits;
 pub mod link;
 pub mod log;
 pub mod machine;
+mod meta;
 pub mod network;
 pub mod node;
+mod propose;
+mod read;
 pub mod repair;
+mod replace;
 #[cfg(test)]
 mod rig;
 pub mod runtime;
+mod shard;
 mod shards;
 pub mod snapshot;
 pub mod state;
+mod supervisor;
 pub mod types;
 
 pub use node::{Driver, Failure, Member, Node, OpenStore, Options, Reads, World};

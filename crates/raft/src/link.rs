@@ -17,6 +17,8 @@ use std::sync::Arc;
 use base::{ClusterId, Incarnation, NodeId, ShardId};
 use bytes::Bytes;
 
+pub(crate) mod queue;
+
 /// Which of a connection's lanes a message takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
@@ -98,7 +100,7 @@ pub struct Greeting {
 }
 
 /// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// There is no connection.
     #[error("not connected")]

@@ -10,10 +10,16 @@ use base::{Clock, Disk, Entropy, NodeId, ShardId};
 use store::Store;
 use streams::command::Command;
 use streams::query::Query;
-use tokio::sync::watch;
+use topology::{Addresses, MetaCommand, MetaReply};
 
 use crate::link::Link;
-use crate::shards::{NodeStatus, Pending, ProposeError, Shards};
+use crate::shards::{NodeStatus, PeerStatus, Pending, ProposeError, Shards};
+
+mod host;
+pub(crate) mod inner;
+mod running;
+
+use inner::Inner;
 
 /// Opens a store in a directory.
 pub type OpenStore =
@@ -139,9 +145,7 @@ impl Failure {
 }
 
 /// All shards of this node.
-pub struct Node {
-    failure: watch::Sender<Option<Failure>>,
-}
+pub struct Node(Arc<Inner>);
 
 impl Node {
     /// Opens the data directory, starts a group for each shard and returns; the cluster forms, and
@@ -150,52 +154,85 @@ impl Node {
     ///
     /// # Errors
     /// What is wrong with the configuration, the data directory, or the machine.
-    pub async fn start(_options: Options, _world: World) -> Result<Arc<Node>, Failure> {
-        Err(Failure::Refused("the raft layer is not wired yet".into()))
+    pub async fn start(options: Options, world: World) -> Result<Arc<Node>, Failure> {
+        Ok(Arc::new(Node(Inner::start(options, world).await?)))
     }
 
     /// Ends when the node must: the process says why and exits with [`Failure::exit_code`].
     pub async fn failed(&self) -> Failure {
-        let mut watch = self.failure.subscribe();
-        let found = watch.wait_for(Option::is_some).await;
-        found.ok().and_then(|found| found.clone()).expect("the sender lives as long as the node")
+        self.0.failed().await
     }
 
     /// Hands every leadership over and waits (bounded) until others lead: first step of SIGTERM.
     /// Commands are still taken and forwarded.
-    pub async fn hand_over(&self) {}
+    pub async fn hand_over(&self) {
+        crate::supervisor::hand_over(&self.0).await;
+    }
 
     /// Stops all groups, syncs the journal, closes the link. Nothing is taken any more.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.0.stop().await;
+    }
 
     /// Puts a new node, with the returned id, into the place of one that is lost, in every shard.
     /// Returns once the meta group has it; the shards follow behind it.
     ///
     /// # Errors
     /// One line that says why not.
-    pub async fn replace(&self, _lost: NodeId, _member: Member) -> Result<NodeId, String> {
-        Err("not yet".into())
+    pub async fn replace(&self, lost: NodeId, member: Member) -> Result<NodeId, String> {
+        let running = self.0.running().ok_or("this node belongs to no cluster yet")?;
+        let meta = running.group(ShardId::META).ok_or("the meta group doesn't run here")?;
+        let command = MetaCommand::Replace { lost, addresses: member.into() };
+        let timeout = self.0.options.request_timeout;
+        match crate::meta::propose(&self.0.router, meta, &command, timeout).await? {
+            MetaReply::Node(id) => Ok(id),
+            MetaReply::Done | MetaReply::Refused(_) => Err("the meta group allotted no id".into()),
+        }
+    }
+}
+
+impl From<Member> for Addresses {
+    fn from(member: Member) -> Self {
+        let Member { peer, resp, resp_cluster, grpc } = member;
+        Self { peer, resp, resp_cluster, grpc }
     }
 }
 
 impl Shards for Node {
-    fn write(&self, _shard: ShardId, _command: Command) -> Pending {
-        Pending::ready(Err(ProposeError::Stopped))
+    fn write(&self, shard: ShardId, command: Command) -> Pending {
+        match self.0.gateway(shard) {
+            Ok(gateway) => {
+                if let Some(low) = self.0.low_disk(shard, &command) {
+                    return Pending::ready(Err(ProposeError::DiskFull(low)));
+                }
+                let (answer, pending) = Pending::new();
+                gateway.write(command, answer);
+                pending
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 
-    fn read(&self, _shard: ShardId, _query: Query) -> Pending {
-        Pending::ready(Err(ProposeError::Stopped))
+    fn read(&self, shard: ShardId, query: Query) -> Pending {
+        match self.0.gateway(shard) {
+            Ok(gateway) => {
+                let (answer, pending) = Pending::new();
+                gateway.read(query, answer);
+                pending
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 
-    fn shard_of(&self, _key: &[u8]) -> ShardId {
-        ShardId(0)
+    fn shard_of(&self, key: &[u8]) -> ShardId {
+        self.0.map.shard_of(key)
     }
 
     fn shards(&self) -> Vec<ShardId> {
-        Vec::new()
+        self.0.map.shards().collect()
     }
 
     fn status(&self) -> NodeStatus {
-        NodeStatus::default()
+        self.0.status()
     }
 }

@@ -1,0 +1,183 @@
+//! Sending appends: a session over the link, many under way at once, answers in order. Ends with an
+//! error when the connection goes down, when nothing is answered for too long, or when the peer is
+//! too far behind to be fed.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base::{NodeId, ShardId};
+use futures::Stream;
+use openraft::errors::{NetworkError, RPCError, Unreachable};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+
+use crate::link::{Lane, Message};
+use crate::network::router::{Router, kind};
+use crate::network::wire::{Append, Appended, encode_append};
+use crate::types::TypeConfig;
+
+/// Bytes of a shard's entries that may be under way to a follower and not answered: bounds what a
+/// slow follower holds in memory. Enough for a gigabit link with 30 ms to a synced answer.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// Requests under way: openraft's receiver takes 64 before it waits.
+const WINDOW_REQUESTS: usize = 64;
+
+type Item = Result<Appended, RPCError<TypeConfig>>;
+
+/// Where a session goes.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) router: Arc<Router>,
+    pub(crate) peer: NodeId,
+    pub(crate) shard: ShardId,
+    /// Heartbeats must not stand behind entries.
+    pub(crate) lane: Lane,
+    /// How long a request may go unanswered while others wait behind it.
+    pub(crate) patience: Duration,
+}
+
+/// The answers to the requests of `input`.
+pub(crate) struct AppendStream<S> {
+    target: Target,
+    session: u64,
+    input: Option<S>,
+    answers: mpsc::UnboundedReceiver<Appended>,
+    under_way: VecDeque<usize>,
+    under_way_bytes: usize,
+    number: u64,
+    deadline: Pin<Box<Sleep>>,
+    ended: bool,
+}
+
+impl<S> AppendStream<S>
+where
+    S: Stream<Item = Append> + Unpin,
+{
+    pub(crate) fn open(target: Target, input: S) -> Result<Self, RPCError<TypeConfig>> {
+        let opened = target.router.open_session(target.peer);
+        let (session, answers) =
+            opened.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
+        let deadline = Box::pin(tokio::time::sleep(target.patience));
+        Ok(Self {
+            target,
+            session,
+            input: Some(input),
+            answers,
+            under_way: VecDeque::new(),
+            under_way_bytes: 0,
+            number: 0,
+            deadline,
+            ended: false,
+        })
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way_bytes < WINDOW_BYTES && self.under_way.len() < WINDOW_REQUESTS
+    }
+
+    fn send(&mut self, append: &Append) -> Result<(), RPCError<TypeConfig>> {
+        let (head, body) = encode_append(append);
+        let message = Message {
+            shard: self.target.shard,
+            kind: kind::APPEND,
+            session: self.session,
+            number: self.number,
+            head,
+            body,
+        };
+        let bytes = message.bytes();
+        let sent = self.target.router.link.send(self.target.peer, self.target.lane, message);
+        sent.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
+        if self.under_way.is_empty() {
+            self.deadline.as_mut().reset(Instant::now() + self.target.patience);
+        }
+        self.number += 1;
+        self.under_way.push_back(bytes);
+        self.under_way_bytes += bytes;
+        Ok(())
+    }
+
+    fn answered(&mut self) {
+        self.under_way_bytes -= self.under_way.pop_front().unwrap_or(0);
+        self.deadline.as_mut().reset(Instant::now() + self.target.patience);
+    }
+
+    fn end(&mut self, item: Item) -> Poll<Option<Item>> {
+        self.ended = true;
+        Poll::Ready(Some(item))
+    }
+
+    /// Sends what there is and may be sent. An error ends the session.
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Result<(), RPCError<TypeConfig>> {
+        while self.has_room() {
+            let Some(input) = self.input.as_mut() else { break };
+            match Pin::new(input).poll_next(context) {
+                Poll::Ready(Some(append)) => self.send(&append)?,
+                Poll::Ready(None) => self.input = None,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> Stream for AppendStream<S>
+where
+    S: Stream<Item = Append> + Unpin,
+{
+    type Item = Item;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        // Answers first: they make room.
+        let answer = this.answers.poll_recv(context);
+        if let Poll::Ready(Some(appended)) = answer {
+            this.answered();
+            if appended.is_err() {
+                return this.end(Ok(appended));
+            }
+            if let Err(error) = this.poll_input(context) {
+                tracing::debug!(peer = %this.target.peer, %error, "a session of appends ends");
+                this.input = None;
+            }
+            return Poll::Ready(Some(Ok(appended)));
+        }
+        if answer.is_ready() {
+            let error = NetworkError::from_string("the connection or the peer's group went down");
+            return this.end(Err(RPCError::Network(error)));
+        }
+        if let Err(error) = this.poll_input(context) {
+            return this.end(Err(error));
+        }
+        if this.under_way.is_empty() {
+            if this.input.is_none() {
+                this.ended = true;
+                return Poll::Ready(None);
+            }
+        } else if this.deadline.as_mut().poll(context).is_ready() {
+            let error = NetworkError::from_string("an append was not answered in time");
+            return this.end(Err(RPCError::Network(error)));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S> Drop for AppendStream<S> {
+    fn drop(&mut self) {
+        self.target.router.close_session(self.session);
+        let end = Message {
+            shard: self.target.shard,
+            kind: kind::APPEND_END,
+            session: self.session,
+            ..Message::default()
+        };
+        drop(self.target.router.link.send(self.target.peer, self.target.lane, end));
+    }
+}

@@ -1,0 +1,96 @@
+//! What peers ask of this node, and who answers. Never blocks, never forwards a run on.
+
+use base::NodeId;
+use streams::Batch;
+use tokio::sync::oneshot;
+
+use super::inner::Inner;
+use crate::gateway::codec::{decode_queries, encode_outcome};
+use crate::gateway::{Failed, RunOutcome};
+use crate::network::{Answer, Host, Incoming, Method, serve};
+use crate::propose::{Waiting, command_bytes};
+use crate::read::Asked;
+use crate::shard::Group;
+
+impl Host for Inner {
+    fn call(&self, call: Incoming) {
+        match call.method {
+            Method::Form => crate::forming::answer(self, call),
+            Method::Run => self.run(call),
+            Method::Read => self.ask(call),
+            Method::Repair => call.answer.refuse("not yet"),
+            _ => self.call_group(call),
+        }
+    }
+
+    fn group(&self, shard: base::ShardId) -> Option<Group> {
+        self.running()?.group(shard).cloned()
+    }
+
+    fn connected(&self, peer: NodeId, up: bool) {
+        tracing::info!(%peer, up, "connection to a peer");
+        if !up {
+            self.transfers.forget(peer);
+        }
+    }
+}
+
+impl Inner {
+    fn call_group(&self, call: Incoming) {
+        match self.group(call.shard) {
+            Some(group) => {
+                tokio::spawn(serve(group, self.transfers.clone(), call));
+            }
+            None => call.answer.refuse("the shard doesn't run here"),
+        }
+    }
+
+    /// A run of commands of another gateway.
+    fn run(&self, call: Incoming) {
+        let Some(group) = self.leading(&call) else { return refuse_run(self, call) };
+        let proposer = self.running().and_then(|running| running.proposer(group.shard));
+        let batch = Batch::decode(&call.content.head);
+        let (Some(proposer), Ok(batch)) = (proposer, batch) else {
+            return call.answer.refuse("a malformed run");
+        };
+        let Ok([run]) = <[_; 1]>::try_from(batch.runs) else {
+            return call.answer.refuse("one run is due");
+        };
+        if run.origin.node != call.from {
+            return call.answer.refuse("a run of another node");
+        }
+        let bytes = run.commands.iter().map(command_bytes).sum();
+        let (answer, outcome) = oneshot::channel();
+        drop(proposer.send(Waiting { run, bytes, answer }));
+        reply_later(call.answer, outcome);
+    }
+
+    /// Queries of another gateway.
+    fn ask(&self, call: Incoming) {
+        let Some(group) = self.leading(&call) else { return refuse_run(self, call) };
+        let reader = self.running().and_then(|running| running.reader(group.shard));
+        let (Some(reader), Ok(queries)) = (reader, decode_queries(call.content.head)) else {
+            return call.answer.refuse("malformed queries");
+        };
+        let (answer, outcome) = oneshot::channel();
+        drop(reader.send(Asked { queries, answer }));
+        reply_later(call.answer, outcome);
+    }
+
+    fn leading(&self, call: &Incoming) -> Option<Group> {
+        self.group(call.shard).filter(Group::leads)
+    }
+}
+
+/// Says who leads.
+fn refuse_run(node: &Inner, call: Incoming) {
+    let leader = node.group(call.shard).and_then(|group| group.leader());
+    call.answer.send(encode_outcome(&Err(Failed::NotLeader(leader))));
+}
+
+fn reply_later(answer: Answer, outcome: oneshot::Receiver<RunOutcome>) {
+    tokio::spawn(async move {
+        let outcome = outcome.await.unwrap_or(Err(Failed::Lost));
+        answer.send(encode_outcome(&outcome));
+    });
+}

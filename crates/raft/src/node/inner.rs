@@ -1,0 +1,270 @@
+//! What a node is made of, from the opened data directory on. Never a group's inner workings.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use base::{ClusterId, NodeId, ShardId};
+use journal::Marks;
+use journal::guard::{DataLock, Forming, Found, Identity, inspect};
+use streams::command::Command;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use topology::{NodeState, ShardMap};
+
+pub(crate) use super::running::Running;
+use super::{Addresses, Failure, NodeStatus, Options, PeerStatus, ProposeError, World};
+use crate::clock::LeaderClock;
+use crate::gateway::{Budget, Handle};
+use crate::network::{Me, Router, Transfers};
+use crate::shards::ShardStatus;
+
+/// A quarter of the memory may hold commands that wait.
+const WAITING_PART: u64 = 4;
+
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) world: World,
+    pub(crate) map: ShardMap,
+    pub(crate) router: Arc<Router>,
+    pub(crate) clock: Arc<LeaderClock>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) transfers: Arc<Transfers>,
+    identity: watch::Sender<Option<Identity>>,
+    running: OnceLock<Running>,
+    failure: watch::Sender<Option<Failure>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<DataLock>>,
+}
+
+impl Inner {
+    pub(crate) async fn start(options: Options, world: World) -> Result<Arc<Self>, Failure> {
+        let map = ShardMap::new(options.shards).ok_or_else(|| {
+            Failure::Config(format!("{} shards are not possible", options.shards))
+        })?;
+        let lock = DataLock::take(&*world.disk, &options.data_dir).map_err(Failure::from)?;
+        let found = inspect(&*world.disk, &options.data_dir, options.node)?;
+        let (identity, marks) = match found {
+            Found::Nothing => (None, Marks::default()),
+            Found::Data { identity, marks } => {
+                let identity = identity.next_life(&*world.entropy);
+                identity.save(&*world.disk, &options.data_dir).map_err(refused)?;
+                (Some(identity), marks)
+            }
+        };
+        let me = Me {
+            cluster: identity.map_or(ClusterId(0), |identity| identity.cluster),
+            node: options.node,
+            incarnation: identity.map(|identity| identity.incarnation).unwrap_or_default(),
+            settings: options.settings,
+        };
+        let router = Router::new(world.link.clone(), world.clock.clone(), me);
+        let inner = Arc::new(Self {
+            clock: LeaderClock::new(world.clock.clone(), router.clone()),
+            budget: Budget::new(bytes(options.memory_bytes / WAITING_PART)),
+            transfers: Arc::default(),
+            identity: watch::Sender::new(identity),
+            running: OnceLock::new(),
+            failure: watch::Sender::new(None),
+            tasks: Mutex::default(),
+            lock: Mutex::new(Some(lock)),
+            map,
+            router,
+            options,
+            world,
+        });
+        if let Some(identity) = identity {
+            let running = Running::start(&inner, identity, &marks, true).await?;
+            inner.check_map(&running)?;
+            inner.set_running(running);
+        }
+        inner.begin();
+        Ok(inner)
+    }
+
+    /// Peers, forming, and the supervisor.
+    fn begin(self: &Arc<Self>) {
+        self.tell_peers();
+        self.router.start(self.clone());
+        let forming = crate::forming::run(self.clone());
+        self.spawn(forming);
+        let supervisor = crate::supervisor::run(self.clone());
+        self.spawn(supervisor);
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(tokio::spawn(task));
+    }
+
+    /// The number of shards is fixed once the cluster is made.
+    fn check_map(&self, running: &Running) -> Result<(), Failure> {
+        let made = running.meta().and_then(|meta| meta.map());
+        match made {
+            Some(made) if made != self.map => Err(Failure::Config(format!(
+                "cluster.toml says {} shards, but the cluster was made with {}: the number is \
+                 fixed, put it back",
+                self.map.len(),
+                made.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.running.get()
+    }
+
+    pub(crate) fn set_running(&self, running: Running) {
+        if self.running.set(running).is_err() {
+            tracing::error!("the groups of this node were started twice");
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        *self.identity.borrow()
+    }
+
+    /// Makes an identity durable and this node's.
+    pub(crate) fn become_known(&self, identity: Identity) -> Result<(), Failure> {
+        identity.save(&*self.world.disk, &self.options.data_dir).map_err(refused)?;
+        self.router.set_identity(identity.cluster, identity.incarnation);
+        self.identity.send_replace(Some(identity));
+        Ok(())
+    }
+
+    pub(crate) fn is_formed(&self) -> bool {
+        self.identity().is_some_and(|identity| identity.forming == Forming::Formed)
+    }
+
+    /// Ends the node; the first reason counts.
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.failure.send_if_modified(|first| {
+            if first.is_some() {
+                return false;
+            }
+            tracing::error!(%failure, "this node ends");
+            *first = Some(failure);
+            true
+        });
+    }
+
+    pub(crate) async fn failed(&self) -> Failure {
+        let mut watch = self.failure.subscribe();
+        let found = watch.wait_for(Option::is_some).await;
+        found.ok().and_then(|found| found.clone()).expect("the sender lives as long as the node")
+    }
+
+    /// Who answers for a shard on this node.
+    pub(crate) fn gateway(&self, shard: ShardId) -> Result<&Handle, ProposeError> {
+        if !self.is_formed() {
+            return Err(ProposeError::Expired);
+        }
+        let running = self.running().ok_or(ProposeError::Expired)?;
+        running.gateway(shard).ok_or(ProposeError::Stopped)
+    }
+
+    /// The node whose disk is too full for a command that takes room: this one, or so many voters
+    /// that no majority is left.
+    pub(crate) fn low_disk(&self, shard: ShardId, command: &Command) -> Option<NodeId> {
+        let takes_room = matches!(
+            command,
+            Command::Add(_) | Command::GroupCreate { .. } | Command::ConsumerCreate { .. }
+        );
+        if !takes_room {
+            return None;
+        }
+        self.running()?.low_disk(shard, self.options.disk_free_min)
+    }
+
+    /// Tells the link where peers are: as the meta group says, or as the list does.
+    pub(crate) fn tell_peers(&self) {
+        let meta = self.running().and_then(Running::meta);
+        let mut peers: std::collections::BTreeMap<NodeId, String> = match &meta {
+            Some(meta) if meta.map().is_some() => meta
+                .nodes()
+                .iter()
+                .filter(|(_, node)| node.state != NodeState::Gone)
+                .map(|(id, node)| (*id, node.addresses.peer.clone()))
+                .collect(),
+            _ => {
+                let members = self.options.members.iter();
+                members.map(|(id, member)| (*id, member.peer.clone())).collect()
+            }
+        };
+        peers.remove(&self.options.node);
+        self.world.link.set_peers(peers);
+    }
+
+    pub(crate) fn status(&self) -> NodeStatus {
+        let meta = self.running().and_then(Running::meta).unwrap_or_default();
+        let shards = self.running().map(Running::status).unwrap_or_default();
+        let heard = self.router.peers();
+        let peer = |(id, at): (NodeId, Addresses)| {
+            let known = heard.get(&id);
+            let here = id == self.options.node;
+            PeerStatus {
+                node: id,
+                resp: at.resp,
+                resp_cluster: at.resp_cluster,
+                grpc: at.grpc,
+                peer: at.peer,
+                connected: here || known.is_some_and(|known| known.connected),
+                clock_offset_ms: if here {
+                    Some(0)
+                } else {
+                    known.and_then(|one| one.clock_offset_ms)
+                },
+            }
+        };
+        let nodes: Vec<(NodeId, Addresses)> = if meta.map().is_some() {
+            let there = meta.nodes().iter().filter(|(_, node)| node.state != NodeState::Gone);
+            there.map(|(id, node)| (*id, node.addresses.clone())).collect()
+        } else {
+            let members = self.options.members.iter();
+            members.map(|(id, member)| (*id, member.clone().into())).collect()
+        };
+        NodeStatus {
+            cluster: self.router.me().cluster,
+            node: self.options.node,
+            ready: self.is_formed() && !shards.is_empty() && shards.iter().all(is_ready),
+            peers: nodes.into_iter().map(peer).collect(),
+            shards,
+            node_id_next: meta.node_next().0,
+        }
+    }
+
+    pub(crate) async fn stop(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(JoinHandle::abort);
+        if let Some(running) = self.running() {
+            running.stop().await;
+        }
+        self.router.stop();
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// A follower may be this many entries behind and still count as caught up: entries are batches,
+/// and some are always under way.
+const BEHIND_MAX: u64 = 64;
+
+fn is_ready(shard: &ShardStatus) -> bool {
+    shard.leader.is_some() && shard.committed_index.saturating_sub(shard.applied_index) < BEHIND_MAX
+}
+
+pub(crate) fn refused(error: journal::Refused) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+impl From<journal::guard::GuardError> for Failure {
+    fn from(error: journal::guard::GuardError) -> Self {
+        match error.exit_code() {
+            2 => Self::Untrusted(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+pub(crate) fn bytes(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,75 @@
+//! Reads at a shard's leader: behind a barrier that all reads that wait share, then from the
+//! applied state. Never from a state that another leader may have gone past.
+
+use std::sync::Arc;
+
+use openraft::ReadPolicy;
+use openraft::errors::{LinearizableReadError, RaftError};
+use streams::query::Query;
+use streams::reply::{Entry, Reply};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::LeaderClock;
+use crate::gateway::{Failed, ReadOutcome};
+use crate::machine::data::Data;
+use crate::node::Reads;
+use crate::shard::Group;
+
+/// Queries asked together.
+pub(crate) struct Asked {
+    pub(crate) queries: Vec<Query>,
+    pub(crate) answer: oneshot::Sender<ReadOutcome>,
+}
+
+/// Answers reads of one shard until nobody can ask any more.
+pub(crate) async fn serve(
+    group: Group,
+    clock: Arc<LeaderClock>,
+    reads: Reads,
+    mut asked: mpsc::UnboundedReceiver<Asked>,
+) {
+    let mut waiting = Vec::new();
+    // Whoever asks while a round is under way waits for the next one: this one's confirmation may
+    // be older than the question.
+    while asked.recv_many(&mut waiting, usize::MAX >> 1).await > 0 {
+        let barrier = barrier(&group, reads).await;
+        for one in waiting.drain(..) {
+            let outcome = match &barrier {
+                Ok(()) => answer(&group, &clock, &one.queries),
+                Err(failed) => Err(failed.clone()),
+            };
+            drop(one.answer.send(outcome));
+        }
+    }
+}
+
+/// Makes sure that this node led at some moment after now, and has applied everything committed
+/// before.
+async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
+    let policy = match reads {
+        Reads::Quorum => ReadPolicy::ReadIndex,
+        Reads::Lease => ReadPolicy::LeaseRead,
+    };
+    match group.raft.get_read_linearizer(policy).await {
+        Ok(linearizer) => {
+            let ready = linearizer.await_ready(&group.raft).await;
+            ready.map(|_| ()).map_err(|_| Failed::NotLeader(None))
+        }
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+            Err(Failed::NotLeader(forward.leader_id.map(base::NodeId)))
+        }
+        Err(_) => Err(Failed::NotLeader(None)),
+    }
+}
+
+fn answer(group: &Group, clock: &LeaderClock, queries: &[Query]) -> ReadOutcome {
+    let stamp = clock.stamp();
+    let answered: Result<Vec<Reply<Entry>>, _> = queries
+        .iter()
+        .map(|query| group.replica.with::<Data, _>(|data| data.answer(query, stamp)))
+        .collect();
+    answered.map_err(|broken| {
+        drop(group.replica.break_with(&broken));
+        Failed::Lost
+    })
+}
