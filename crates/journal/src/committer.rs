@@ -131,6 +131,7 @@ impl Committer {
                 filled?;
             }
         }
+        self.remove_spare()?;
         match &mut self.witness {
             Some(witness) => witness.tell_in_time(self.synced, &self.states),
             None => Ok(()),
@@ -253,7 +254,8 @@ impl Committer {
         next.publish(disk, &self.dir)?;
         self.active = next;
         self.synced = self.active.position();
-        self.reclaim()
+        self.reclaim();
+        Ok(())
     }
 
     /// A spare that no reader has open.
@@ -263,7 +265,7 @@ impl Committer {
     }
 
     /// Frees the segments that the newest header says aren't needed.
-    fn reclaim(&mut self) -> Result<(), Refused> {
+    fn reclaim(&mut self) {
         let mut segments = self.shared.segments.write().expect(NO_PANIC);
         let active = &self.active.segment;
         segments.live.insert(active.number, Arc::clone(active));
@@ -271,11 +273,17 @@ impl Committer {
         drop(segments);
         self.lasts = self.lasts.split_off(&self.oldest);
         self.spares.extend(freed);
-        while self.spares.len() > SPARES_MAX {
-            let spare = self.spares.pop().expect("there are too many");
-            self.disk.remove(&spare.path).doing("removing", &spare.path)?;
-        }
         self.note_spares();
+    }
+
+    /// Removes one file where more wait than are worth their room.
+    fn remove_spare(&mut self) -> Result<(), Refused> {
+        if self.spares.len() > SPARES_MAX
+            && let Some(spare) = self.spares.pop()
+        {
+            self.disk.remove(&spare.path).doing("removing", &spare.path)?;
+            self.note_spares();
+        }
         Ok(())
     }
 

@@ -297,6 +297,12 @@ pub(crate) fn put_segment_head(head: &SegmentHead) -> Vec<u8> {
     bytes
 }
 
+/// How long the header says it is, where so much of it is there: not verified.
+pub(crate) fn segment_head_length(bytes: &[u8]) -> u64 {
+    let fixed = bytes.get(..SEGMENT_HEADER_BYTES);
+    fixed.map_or(0, |fixed| u64::from(u32_at(fixed, 16))).max(SEGMENT_HEADER_BYTES as u64)
+}
+
 /// Reads a segment's header and says where the first batch begins.
 pub(crate) fn get_segment_head(bytes: &[u8]) -> Result<(SegmentHead, u64), Bad> {
     let fixed = bytes.get(..SEGMENT_HEADER_BYTES).ok_or(bad("the segment's header is cut"))?;

@@ -60,12 +60,13 @@ impl Journal {
     }
 
     /// Runs `change` on a shard's log and hands its record in, both in one step, so that a shard's
-    /// log and the journal agree on the order. Without `done` nobody is woken.
+    /// log and the journal agree on the order. Without `done` nobody is woken. What `change` refuses,
+    /// having changed nothing, is a panic outside of the locks: they stay good for others.
     fn hand_in(
         &self,
         shard: ShardId,
         done: Option<Done>,
-        change: impl FnOnce(&mut ShardLog, &mut Filling<'_>),
+        change: impl FnOnce(&mut ShardLog, &mut Filling<'_>) -> Result<(), String>,
     ) {
         let shared = self.shared();
         let log = shared.log(shard);
@@ -77,7 +78,10 @@ impl Journal {
                 return refuse(done, failed);
             }
         };
-        change(&mut log, &mut filling);
+        if let Err(broken) = change(&mut log, &mut filling) {
+            drop((filling, log));
+            panic!("{broken}");
+        }
         let Some(done) = done else { return };
         let first = filling.finish(done);
         let share = shared.cache_share();
@@ -105,16 +109,15 @@ impl Journal {
     ///
     /// # Panics
     /// When an entry doesn't follow the one before: its index must be the next one, or anything
-    /// above what was purged where there are no entries.
+    /// above what was purged where there are no entries. Nothing was changed then.
     pub fn append(&self, shard: ShardId, records: Vec<Record>, done: Done) {
         self.hand_in(shard, Some(done), |log, filling| {
+            let first = records.first().map_or(0, |first| first.index);
+            let whole = (first..).zip(&records).all(|(index, record)| record.index == index);
+            if !(whole && (records.is_empty() || log.accepts(first))) {
+                return Err(format!("shard {shard}: entry {first} after {:?}", log.last()));
+            }
             for record in records {
-                assert!(
-                    log.accepts(record.index),
-                    "shard {shard}: entry {} doesn't follow {:?}",
-                    record.index,
-                    log.log_state().last,
-                );
                 let head = RecordHead {
                     shard,
                     kind: Kind::Entry,
@@ -125,6 +128,7 @@ impl Journal {
                 let at = filling.record(head, &record.payload);
                 log.push_recent(record, at);
             }
+            Ok(())
         });
     }
 
@@ -134,6 +138,7 @@ impl Journal {
             filling.record(mark(shard, Kind::Vote, LogId::default()), &vote);
             filling.change(shard, Change::Vote(vote.clone()));
             log.state.vote = Some(vote);
+            Ok(())
         });
     }
 
@@ -143,6 +148,7 @@ impl Journal {
             filling.record(mark(shard, Kind::Committed, committed), &[]);
             filling.change(shard, Change::Committed(committed));
             log.state.committed = Some(committed);
+            Ok(())
         });
     }
 
@@ -153,6 +159,7 @@ impl Journal {
         self.hand_in(shard, Some(done), |log, filling| {
             filling.record(mark(shard, Kind::Truncate, from), &[]);
             log.truncate(from.index);
+            Ok(())
         });
     }
 
@@ -162,11 +169,12 @@ impl Journal {
     pub fn purge(&self, shard: ShardId, upto: LogId) {
         self.hand_in(shard, None, |log, filling| {
             if log.state.purged.is_some_and(|purged| purged.index >= upto.index) {
-                return;
+                return Ok(());
             }
             filling.record(mark(shard, Kind::Purge, upto), &[]);
             filling.change(shard, Change::Purged(upto));
             log.purge(upto);
+            Ok(())
         });
     }
 

@@ -9,8 +9,8 @@ use base::{Access, Disk};
 
 use crate::error::{Damage, Doing, OpenError};
 use crate::format::{
-    ALIGN, BATCH_HEADER_BYTES, BATCH_MAGIC, Bad, BatchHead, Seed, SegmentHead, get_batch_body,
-    get_batch_head, get_segment_head,
+    ALIGN, BATCH_HEADER_BYTES, BATCH_MAGIC, Bad, BatchHead, SEGMENT_HEADER_BYTES, Seed,
+    SegmentHead, get_batch_body, get_batch_head, get_segment_head, segment_head_length,
 };
 use crate::marks::Marks;
 use crate::replay::Replay;
@@ -128,17 +128,20 @@ impl Surveyor<'_> {
         Ok((head.oldest, spares.to_vec()))
     }
 
-    fn read(&mut self, number: u64) -> Result<(), OpenError> {
+    /// Reads a segment, or its first `bytes_max`.
+    fn read(&mut self, number: u64, bytes_max: u64) -> Result<(), OpenError> {
         let path = self.path(number);
         let file = self.disk.open(&path, Access::Read).doing("opening", &path)?;
-        let length = file.len().doing("measuring", &path)?;
+        let length = file.len().doing("measuring", &path)?.min(bytes_max);
         self.bytes.resize(usize::try_from(length).expect("a segment fits into memory"), 0);
         Ok(file.read_exact_at(&mut self.bytes, 0).doing("reading", &path)?)
     }
 
     /// Reads a segment's header, and where its first batch begins.
     fn head(&mut self, number: u64) -> Result<(SegmentHead, u64), OpenError> {
-        self.read(number)?;
+        self.read(number, SEGMENT_HEADER_BYTES as u64)?;
+        let length = segment_head_length(&self.bytes);
+        self.read(number, length)?;
         let path = self.path(number);
         let read = get_segment_head(&self.bytes);
         let (head, start) = read.map_err(|bad| opened(&path, 0, bad))?;
@@ -156,7 +159,7 @@ impl Surveyor<'_> {
         start: u64,
         end: u64,
     ) -> Result<(), OpenError> {
-        self.read(head.number)?;
+        self.read(head.number, u64::MAX)?;
         let seed = Seed::new(head.number, head.salt);
         let mut offset = start;
         while offset < end {
@@ -181,7 +184,7 @@ impl Surveyor<'_> {
         head: &SegmentHead,
         start: u64,
     ) -> Result<(Position, Position, Vec<Tail>), OpenError> {
-        self.read(head.number)?;
+        self.read(head.number, u64::MAX)?;
         let path = self.path(head.number);
         let seed = Seed::new(head.number, head.salt);
         let position = |offset| Position { segment: head.number, offset };

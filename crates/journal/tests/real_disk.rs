@@ -91,3 +91,41 @@ fn segments_that_nobody_needs_are_recycled() {
     drop(journal);
     thread.join().unwrap().unwrap();
 }
+
+#[test]
+fn nobody_else_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = tempfile::tempdir().unwrap();
+    let _lock = journal::guard::DataLock::take(&RealDisk, data.path()).unwrap();
+    let (journal, mut committer) = open(
+        Arc::new(RealDisk),
+        &data.path().join("journal"),
+        Options::default(),
+        &Marks::default(),
+    )
+    .unwrap();
+    committer.keep_witness(data.path(), Arc::new(base::SystemClock)).unwrap();
+    let ballast = journal::guard::Ballast::new(Arc::new(RealDisk), data.path(), 1 << 20);
+    assert!(ballast.take().unwrap());
+    drop(journal);
+    let mut files = 0;
+    for dir in [data.path().to_owned(), data.path().join("journal")] {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            let wanted = if entry.file_type().unwrap().is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode, wanted, "{:?}", entry.path());
+            files += 1;
+        }
+    }
+    assert_eq!(files, 5, "lock, witness, ballast, the journal's directory, a segment");
+}
+
+#[test]
+fn a_data_directory_is_locked_until_its_process_lets_go() {
+    let data = tempfile::tempdir().unwrap();
+    let lock = journal::guard::DataLock::take(&RealDisk, data.path()).unwrap();
+    assert!(journal::guard::DataLock::take(&RealDisk, data.path()).is_err());
+    drop(lock);
+    journal::guard::DataLock::take(&RealDisk, data.path()).unwrap();
+}

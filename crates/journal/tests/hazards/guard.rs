@@ -278,6 +278,10 @@ fn a_damaged_value_is_noted_through_a_crash_until_it_is_forgotten() {
     note_damaged(&disk, data(), part(2, b"root")).unwrap();
     note_damaged(&disk, data(), part(1, b"block 7")).unwrap();
     disk.crash();
+    let golden = b"WEIRDAMG\xb6\x00\x00\x00\x01\0\0\0\x1b\0\0\0\0\0\0\0\
+        \x02\0\0\0\x01\0\x07\0\0\0block 7\x02\0\x04\0\0\0root";
+    let found = disk.bytes(&data().join("damaged")).unwrap();
+    assert_eq!((&found[..8], &found[12..]), (&golden[..8], &golden[12..]), "golden bytes");
     assert_eq!(damaged_parts(&disk, data()).unwrap(), [part(1, b"block 7"), part(2, b"root")]);
     forget_damaged(&disk, data()).unwrap();
     disk.crash();

@@ -209,3 +209,21 @@ fn a_batch_longer_than_a_segment_has_one_of_its_own() {
     rig.entry(A, 1, 100);
     assert_eq!(rig.crash().all(A).len(), 4);
 }
+
+#[test]
+fn an_entry_out_of_order_is_a_panic_that_hurts_nobody_else() {
+    let disk = new_disk(1);
+    let mut rig = Rig::open(&disk);
+    rig.entry(A, 1, 20);
+    let journal = rig.journal.clone();
+    for records in
+        [vec![record(1, 2, 9)], vec![record(1, 0, 9)], vec![record(1, 1, 9), record(1, 3, 9)]]
+    {
+        let journal = journal.clone();
+        let append = move || journal.append(A, records, Box::new(|_| ()));
+        assert!(std::thread::spawn(append).join().is_err());
+    }
+    rig.entry(A, 1, 20);
+    rig.entry(B, 1, 20);
+    assert_eq!((rig.all(A).len(), rig.all(B).len()), (2, 1));
+}
