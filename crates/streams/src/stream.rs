@@ -8,7 +8,9 @@
 //!  edges: number -> bitmap of deleted entries, first and last live id
 //! ```
 //! A block has at least one live entry: one that loses its last goes. Bases ascend, and live ids
-//! ascend over blocks.
+//! ascend over blocks. Two things differ from Redis, seen only in XINFO and `~`: when the open block
+//! goes because all of it was deleted, the one before stays sealed, however small; and a block that
+//! an exact MINID empties goes at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,281 @@
+//! The streams of Redis as plain vectors, written from the specification as simply as they can be:
+//! every question is answered by looking at everything. Never shares code with what it checks.
+
+pub(crate) mod groups;
+pub(crate) mod info;
+pub(crate) mod node;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use streams::command::{Add, AddId, Command, GroupStart, Keep, Trim};
+use streams::error::Refusal;
+use streams::id::EntryId;
+use streams::query::{After, Query};
+use streams::reply::{Entry, Reply};
+
+use groups::Group;
+use node::Node;
+
+pub(crate) const ZERO: EntryId = EntryId::MIN;
+
+type Answer = Result<Reply<Entry>, Refusal>;
+
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) now: u64,
+    pub(crate) keys: BTreeMap<Bytes, Stream>,
+}
+
+#[derive(Default)]
+pub(crate) struct Stream {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) last: EntryId,
+    pub(crate) max_deleted: EntryId,
+    pub(crate) added: u64,
+    pub(crate) groups: BTreeMap<Bytes, Group>,
+}
+
+impl Stream {
+    pub(crate) fn alive(&self) -> Vec<Entry> {
+        let all = self.nodes.iter().flat_map(|node| &node.entries);
+        let alive = all.filter(|entry| !entry.deleted);
+        alive.map(|e| Entry { id: e.id, fields: Some(e.fields.clone()) }).collect()
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.alive().len() as u64
+    }
+
+    pub(crate) fn first(&self) -> EntryId {
+        self.alive().first().map_or(ZERO, |entry| entry.id)
+    }
+
+    pub(crate) fn last_alive(&self) -> EntryId {
+        self.alive().last().map_or(ZERO, |entry| entry.id)
+    }
+
+    pub(crate) fn get(&self, id: EntryId) -> Option<Entry> {
+        self.alive().into_iter().find(|entry| entry.id == id)
+    }
+
+    fn next_id(&self, now: u64, wanted: AddId) -> Result<EntryId, Refusal> {
+        if self.last == EntryId::MAX {
+            return Err(Refusal::IdsExhausted);
+        }
+        let id = match wanted {
+            AddId::Exact(id) => id,
+            AddId::Ms(ms) if ms == self.last.ms => {
+                if self.last.seq == u64::MAX {
+                    return Err(Refusal::IdNotAbove);
+                }
+                EntryId::new(ms, self.last.seq + 1)
+            }
+            AddId::Ms(ms) => EntryId::new(ms, 0),
+            AddId::Auto if now > self.last.ms => EntryId::new(now, 0),
+            AddId::Auto if self.last.seq == u64::MAX => EntryId::new(self.last.ms + 1, 0),
+            AddId::Auto => EntryId::new(self.last.ms, self.last.seq + 1),
+        };
+        if id <= self.last { Err(Refusal::IdNotAbove) } else { Ok(id) }
+    }
+
+    fn append(&mut self, id: EntryId, fields: &[Bytes]) {
+        let fits = self.nodes.last().is_some_and(|node| node.fits(id, fields));
+        if !fits {
+            self.nodes.iter_mut().for_each(|node| node.closed = true);
+            self.nodes.push(Node::new(id, fields));
+        }
+        self.nodes.last_mut().unwrap().append(id, fields);
+        self.last = id;
+        self.added += 1;
+    }
+
+    fn drop_empty_nodes(&mut self) {
+        self.nodes.retain(|node| node.alive() > 0);
+    }
+
+    fn trim(&mut self, trim: &Trim) -> u64 {
+        let before = self.length();
+        let limit = match trim.limit {
+            _ if !trim.approximate => 0,
+            None => 10_000,
+            Some(limit) => limit,
+        };
+        loop {
+            let length = self.length();
+            let Some(node) = self.nodes.first_mut() else { break };
+            let entries = node.alive();
+            if limit != 0 && before - length + entries > limit {
+                break;
+            }
+            let whole = match trim.keep {
+                Keep::Newest(newest) if length <= newest => break,
+                Keep::Newest(newest) => length - entries >= newest,
+                Keep::From(id) => node.entries.last().unwrap().id < id,
+            };
+            if whole {
+                self.nodes.remove(0);
+                continue;
+            }
+            if !trim.approximate {
+                let mut left = length;
+                for entry in &mut node.entries {
+                    let stop = match trim.keep {
+                        Keep::Newest(newest) => left <= newest,
+                        Keep::From(id) => entry.id >= id,
+                    };
+                    if stop {
+                        break;
+                    }
+                    if !entry.deleted {
+                        entry.deleted = true;
+                        left -= 1;
+                    }
+                }
+            }
+            break;
+        }
+        self.drop_empty_nodes();
+        before - self.length()
+    }
+
+    fn delete(&mut self, id: EntryId) -> bool {
+        let entries = self.nodes.iter_mut().flat_map(|node| &mut node.entries);
+        let found = entries.into_iter().find(|entry| entry.id == id && !entry.deleted);
+        let Some(entry) = found else { return false };
+        entry.deleted = true;
+        self.max_deleted = self.max_deleted.max(id);
+        self.drop_empty_nodes();
+        true
+    }
+
+    fn start(&self, start: GroupStart) -> EntryId {
+        match start {
+            GroupStart::Last => self.last,
+            GroupStart::After(id) => id,
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn apply(&mut self, now: u64, command: &Command) -> Reply<Entry> {
+        self.now = self.now.max(now);
+        self.run(command).unwrap_or_else(Reply::Refused)
+    }
+
+    fn run(&mut self, command: &Command) -> Answer {
+        match command {
+            Command::Add(add) => self.add(add),
+            Command::Trim { key, trim } => {
+                Ok(Reply::Count(self.keys.get_mut(key).map_or(0, |stream| stream.trim(trim))))
+            }
+            Command::Delete { key, ids } => {
+                let Some(stream) = self.keys.get_mut(key) else { return Ok(Reply::Count(0)) };
+                Ok(Reply::Count(ids.iter().filter(|id| stream.delete(**id)).count() as u64))
+            }
+            Command::SetId { key, last_id, entries_added, max_deleted_id } => {
+                self.set_id(key, *last_id, *entries_added, *max_deleted_id)
+            }
+            Command::Remove { keys } => {
+                let gone = keys.iter().filter(|key| self.keys.remove(*key).is_some()).count();
+                Ok(Reply::Count(gone as u64))
+            }
+            Command::Void => Ok(Reply::Nil),
+            _ => self.run_group(command),
+        }
+    }
+
+    fn add(&mut self, add: &Add) -> Answer {
+        if add.must_exist && !self.keys.contains_key(&add.key) {
+            return Ok(Reply::Nil);
+        }
+        let empty = Stream::default();
+        let id = self.keys.get(&add.key).unwrap_or(&empty).next_id(self.now, add.id)?;
+        let stream = self.keys.entry(add.key.clone()).or_default();
+        stream.append(id, &add.fields);
+        if let Some(trim) = &add.trim {
+            stream.trim(trim);
+        }
+        Ok(Reply::Added(id))
+    }
+
+    fn set_id(
+        &mut self,
+        key: &Bytes,
+        last: EntryId,
+        added: Option<u64>,
+        max_deleted: Option<EntryId>,
+    ) -> Answer {
+        if max_deleted.is_some_and(|deleted| last < deleted) {
+            return Err(Refusal::SetIdBelowGivenDeleted);
+        }
+        let stream = self.keys.get_mut(key).ok_or(Refusal::NoKey)?;
+        if last < stream.max_deleted {
+            return Err(Refusal::SetIdBelowDeleted);
+        }
+        if stream.length() > 0 {
+            if last < stream.last_alive() {
+                return Err(Refusal::SetIdBelowLast);
+            }
+            if added.is_some_and(|added| added < stream.length()) {
+                return Err(Refusal::SetIdAddedBelowLength);
+            }
+        }
+        stream.last = last;
+        stream.added = added.unwrap_or(stream.added);
+        if max_deleted.is_some_and(|deleted| deleted != ZERO) {
+            stream.max_deleted = max_deleted.unwrap();
+        }
+        Ok(Reply::Ok)
+    }
+
+    pub(crate) fn answer(&self, now: u64, query: &Query) -> Reply<Entry> {
+        self.ask(now.max(self.now), query).unwrap_or_else(Reply::Refused)
+    }
+
+    fn ask(&self, now: u64, query: &Query) -> Answer {
+        Ok(match query {
+            Query::Length { key } => Reply::Count(self.keys.get(key).map_or(0, Stream::length)),
+            Query::Range { key, start, end, count, reverse } => {
+                let Some(stream) = self.keys.get(key) else { return Ok(Reply::Entries(vec![])) };
+                if *count == Some(0) {
+                    return Ok(Reply::Nil);
+                }
+                let mut found = stream.alive();
+                found.retain(|entry| *start <= entry.id && entry.id <= *end);
+                if *reverse {
+                    found.reverse();
+                }
+                found.truncate(count.unwrap_or(u64::MAX) as usize);
+                Reply::Entries(found)
+            }
+            Query::Read { count, streams } => self.read(*count, streams),
+            Query::Exists { keys } => {
+                Reply::Count(keys.iter().filter(|key| self.keys.contains_key(*key)).count() as u64)
+            }
+            Query::Type { key } => Reply::Type { exists: self.keys.contains_key(key) },
+            Query::KeysCount => Reply::Count(self.keys.len() as u64),
+            _ => return self.ask_group(now, query),
+        })
+    }
+
+    fn read(&self, count: u64, streams: &[(Bytes, After)]) -> Reply<Entry> {
+        let mut served = Vec::new();
+        for (key, after) in streams {
+            let Some(stream) = self.keys.get(key) else { continue };
+            let mut found = stream.alive();
+            match after {
+                After::Id(id) => {
+                    found.retain(|entry| entry.id > *id);
+                    found.truncate(if count == 0 { usize::MAX } else { count as usize });
+                }
+                After::Last => found.clear(),
+                After::Newest => drop(found.drain(..found.len().saturating_sub(1))),
+            }
+            if !found.is_empty() {
+                served.push((key.clone(), found));
+            }
+        }
+        if served.is_empty() { Reply::Nil } else { Reply::Streams(served) }
+    }
+}
