@@ -459,4 +459,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 }
 
 #[cfg(test)]
+mod on_disk;
+#[cfg(test)]
 mod tests;

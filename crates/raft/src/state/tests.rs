@@ -137,6 +137,10 @@ impl Node {
     }
 
     async fn start(&self) -> Running {
+        self.start_with(Arc::new(|shard, broken| panic!("shard {shard}: {broken}"))).await
+    }
+
+    async fn start_with(&self, fatal: Fatal) -> Running {
         let options = journal::Options {
             segment_bytes: 8192,
             kept_bytes: 24 * 1024,
@@ -145,7 +149,6 @@ impl Node {
         let (disk, dir) = (Arc::new(self.disk.clone()), Path::new("/journal"));
         let opened = journal::open(disk, dir, options, &JournalMarks::default());
         let (journal, mut committer) = opened.unwrap();
-        let fatal: Fatal = Arc::new(|shard, broken| panic!("shard {shard}: {broken}"));
         let replica = Replica::open(Setup {
             shard: SHARD,
             journal: journal.clone(),
@@ -299,4 +302,23 @@ async fn a_follower_that_was_away_too_long_takes_the_leaders_checkpoint() {
     follower.applied(last).await;
     assert!(follower.value(1_499) == Some(1_499));
     nodes[away].kill(follower).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_while_applying_calls_the_hook_once_and_answers_nobody() {
+    crate::runtime::seed(&SeededEntropy::new(9));
+    let node = Node::new(1, 9, &Reachable::default());
+    let broken = Arc::new(Mutex::new(Vec::new()));
+    let notes = broken.clone();
+    let fatal: Fatal = Arc::new(move |shard, _| notes.lock().unwrap().push(shard));
+    let running = node.start_with(fatal).await;
+    running.raft.initialize(BTreeMap::from([(1, ())])).await.unwrap();
+    assert!(running.write(1, 1).await);
+    let before = running.replica.hash();
+    let bad = Proposal(Bytes::from_static(b"it has no equals sign"));
+    running.raft.client_write(bad).await.unwrap_err();
+    assert!(running.raft.client_write(Proposal("1=2".into())).await.is_err(), "it is over");
+    assert_eq!(*broken.lock().unwrap(), [SHARD]);
+    assert_eq!(running.replica.hash(), before);
+    node.kill(running).await;
 }
