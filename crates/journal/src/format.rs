@@ -8,7 +8,7 @@
 //!           | purged term 8, index 8 | vote, padded to 8
 //! batch:    magic 4 | header crc 4 | length 4 | records 4 | mark segment 8 | mark offset 8
 //!           | records crc 4 | version 4 | records
-//! record:   length 4 | crc 4 | shard 2 | kind 1 | entry kind 1 | 0 4 | term 8 | index 8
+//! record:   crc 4 | length 4 | shard 2 | kind 1 | entry kind 1 | 0 4 | term 8 | index 8
 //!           | payload, padded to 8
 //! ```
 //!
@@ -169,33 +169,28 @@ fn length_u32(length: usize) -> u32 {
 pub(crate) fn put_record(to: &mut Vec<u8>, head: RecordHead, payload: &[u8]) -> usize {
     let start = to.len();
     let mut fixed = [0u8; RECORD_HEADER_BYTES];
-    fixed[0..4].copy_from_slice(&length_u32(payload.len()).to_le_bytes());
+    fixed[4..8].copy_from_slice(&length_u32(payload.len()).to_le_bytes());
     fixed[8..10].copy_from_slice(&head.shard.0.to_le_bytes());
     fixed[10] = head.kind as u8;
     fixed[11] = head.entry_kind;
     fixed[16..24].copy_from_slice(&head.term.to_le_bytes());
     fixed[24..32].copy_from_slice(&head.index.to_le_bytes());
-    let crc = record_crc(&fixed, payload);
-    fixed[4..8].copy_from_slice(&crc.to_le_bytes());
     to.reserve(RECORD_HEADER_BYTES + padded(payload.len()));
     to.extend_from_slice(&fixed);
     to.extend_from_slice(payload);
+    let crc = crc32c(&to[start + 4..]);
+    to[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     to.resize(start + RECORD_HEADER_BYTES + padded(payload.len()), 0);
     start
-}
-
-fn record_crc(fixed: &[u8], payload: &[u8]) -> u32 {
-    let length = crc32c(&fixed[0..4]);
-    crc32c_append(crc32c_append(length, &fixed[8..RECORD_HEADER_BYTES]), payload)
 }
 
 /// Reads the record at the start of `bytes`: its head and the length of its payload, which
 /// follows the header. The checksum has been verified.
 pub(crate) fn get_record(bytes: &[u8]) -> Result<(RecordHead, usize), Bad> {
     let fixed = bytes.get(..RECORD_HEADER_BYTES).ok_or(bad("a record is cut"))?;
-    let length = u32_at(fixed, 0) as usize;
-    let payload = bytes[RECORD_HEADER_BYTES..].get(..length).ok_or(bad("a record is cut"))?;
-    if u32_at(fixed, 4) != record_crc(fixed, payload) {
+    let length = u32_at(fixed, 4) as usize;
+    let whole = bytes.get(..RECORD_HEADER_BYTES + length).ok_or(bad("a record is cut"))?;
+    if u32_at(fixed, 0) != crc32c(&whole[4..]) {
         return Err(bad("a record's checksum is wrong"));
     }
     let head = RecordHead {

@@ -13,6 +13,9 @@ use super::primitives::{Condvar, Mutex, MutexGuard};
 use crate::format::{BATCH_HEADER_BYTES, Kind, RecordHead, put_record};
 use crate::types::{Done, Failed, LogId};
 
+/// How far back a batch's list of shards is searched for one that is there.
+const SHARDS_SEARCHED: usize = 16;
+
 /// Something about a shard that the next segment's header must say.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
@@ -27,7 +30,7 @@ pub(crate) struct Batch {
     /// Room for the batch's header, then records. Empty where there are no records.
     pub(crate) bytes: Vec<u8>,
     pub(crate) records: u32,
-    /// Last index by shard, one for every run of entries.
+    /// Last index by shard. A shard may be there twice; then the later one counts.
     pub(crate) entries: Vec<(ShardId, u64)>,
     pub(crate) changes: Vec<(ShardId, Change)>,
     pub(crate) dones: Vec<Done>,
@@ -202,9 +205,11 @@ impl Filling<'_> {
         state.bytes += (open.bytes.len() - before) as u64;
         open.records += 1;
         if head.kind == Kind::Entry {
-            match open.entries.last_mut() {
-                Some((shard, last)) if *shard == head.shard => *last = head.index,
-                _ => open.entries.push((head.shard, head.index)),
+            // Few shards take turns: a short search keeps the list short.
+            let mut known = open.entries.iter_mut().rev().take(SHARDS_SEARCHED);
+            match known.find(|(shard, _)| *shard == head.shard) {
+                Some((_, last)) => *last = head.index,
+                None => open.entries.push((head.shard, head.index)),
             }
         }
         let offset = u32::try_from(offset).expect("a batch is far below 4 GiB");

@@ -18,7 +18,7 @@ use crate::marks::Marks;
 use crate::options::Options;
 use crate::read::Reading;
 use crate::recovery::recover;
-use crate::shared::{Hook, NO_PANIC, Shared, lock};
+use crate::shared::{Hook, NO_PANIC, Shared};
 use crate::types::{Done, Failed, LogId, LogState, Pin, Position, Record, Usage};
 
 /// Opens the journal in `dir`, or makes it where `marks` know of none. When it returns, everything
@@ -54,6 +54,16 @@ impl Drop for Handle {
     }
 }
 
+/// What became of something handed in, to be acted on outside of the locks.
+enum HandedIn {
+    /// It waits, or the committer is told already.
+    Waits,
+    /// The committer must be told.
+    First,
+    Failed(Failed, Option<Done>),
+    Broken(String),
+}
+
 impl Journal {
     fn shared(&self) -> &Shared {
         &self.0.0
@@ -69,39 +79,39 @@ impl Journal {
         change: impl FnOnce(&mut ShardLog, &mut Filling<'_>) -> Result<(), String>,
     ) {
         let shared = self.shared();
-        let log = shared.log(shard);
-        let mut log = lock(&log);
-        let mut filling = match shared.handover.fill() {
-            Ok(filling) => filling,
-            Err(failed) => {
-                drop(log);
-                return refuse(done, failed);
+        let handed_in = shared.with_log(shard, |mut log| {
+            let mut filling = match shared.handover.fill() {
+                Ok(filling) => filling,
+                Err(failed) => return HandedIn::Failed(failed, done),
+            };
+            if let Err(broken) = change(&mut log, &mut filling) {
+                return HandedIn::Broken(broken);
             }
-        };
-        if let Err(broken) = change(&mut log, &mut filling) {
-            drop((filling, log));
-            panic!("{broken}");
-        }
-        let Some(done) = done else { return };
-        let first = filling.finish(done);
-        let share = shared.cache_share();
-        if log.recent_bytes() > share {
-            log.shrink_recent(share, shared.written.load(Ordering::Acquire));
-        }
-        drop(log);
-        if first {
-            shared.call(&shared.on_work);
+            let Some(done) = done else { return HandedIn::Waits };
+            let first = filling.finish(done);
+            let share = shared.cache_share();
+            if log.recent_bytes() > share {
+                log.shrink_recent(share, shared.written.load(Ordering::Acquire));
+            }
+            if first { HandedIn::First } else { HandedIn::Waits }
+        });
+        match handed_in {
+            HandedIn::Waits => {}
+            HandedIn::First => shared.call(&shared.on_work),
+            HandedIn::Failed(failed, Some(done)) => done(Err(failed)),
+            HandedIn::Failed(_, None) => {}
+            HandedIn::Broken(broken) => panic!("{broken}"),
         }
     }
 
     /// What a shard's log holds.
     pub fn log_state(&self, shard: ShardId) -> LogState {
-        lock(&self.shared().log(shard)).log_state()
+        self.shared().with_log(shard, |log| log.log_state())
     }
 
     /// The shards that anything is known of, sorted.
     pub fn shards(&self) -> Vec<ShardId> {
-        self.shared().logs().into_iter().map(|(shard, _)| shard).collect()
+        self.shared().map_logs(|shard, _| shard)
     }
 
     /// Appends entries, which can be read at once; `done` is called when they are durable. Dones
@@ -194,7 +204,7 @@ impl Journal {
 
     /// The first entry of each term that is present, then the last entry.
     pub fn term_starts(&self, shard: ShardId) -> Vec<LogId> {
-        lock(&self.shared().log(shard)).term_starts()
+        self.shared().with_log(shard, |log| log.term_starts())
     }
 
     /// Calls `done` when everything handed in before is durable.
@@ -236,15 +246,12 @@ impl Journal {
     pub fn usage(&self) -> Usage {
         let shared = self.shared();
         let unsynced_bytes = shared.unsynced_bytes();
-        let firsts: Vec<_> = shared
-            .logs()
-            .into_iter()
-            .filter_map(|(shard, log)| Some((shard, lock(&log).first()?.1.at.batch)))
-            .collect();
+        let firsts = shared.map_logs(|shard, log| Some((shard, log.first()?.1.at.batch)));
         let segments = shared.segments.read().expect(NO_PANIC);
         let newest = segments.live.keys().next_back().copied().unwrap_or_default();
         let mut pins: Vec<Pin> = firsts
             .into_iter()
+            .flatten()
             .map(|(shard, batch)| {
                 let segment = segments.try_place(batch).map_or(newest, |place| place.segment);
                 Pin { shard, segment, bytes: segments.bytes_from(segment) }
@@ -264,31 +271,25 @@ impl Journal {
     /// None where the shard has no entry there.
     pub fn kept_from(&self, shard: ShardId) -> Option<u64> {
         let shared = self.shared();
-        let log = shared.log(shard);
-        let log = lock(&log);
-        let (first, _) = log.first()?;
-        let segments = shared.segments.read().expect(NO_PANIC);
-        let kept = segments.newest_within(shared.options.kept_bytes);
-        let in_kept = |index: u64| {
-            let place = segments.try_place(log.slot(index).at.batch);
-            place.is_none_or(|place| place.segment >= kept)
-        };
-        let (mut low, mut high) = (first, log.end());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if in_kept(middle) {
-                high = middle;
-            } else {
-                low = middle + 1;
+        shared.with_log(shard, |log| {
+            let (first, _) = log.first()?;
+            let segments = shared.segments.read().expect(NO_PANIC);
+            let kept = segments.newest_within(shared.options.kept_bytes);
+            let in_kept = |index: u64| {
+                let place = segments.try_place(log.slot(index).at.batch);
+                place.is_none_or(|place| place.segment >= kept)
+            };
+            let (mut low, mut high) = (first, log.end());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if in_kept(middle) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
             }
-        }
-        (low < log.end()).then_some(low)
-    }
-}
-
-fn refuse(done: Option<Done>, failed: Failed) {
-    if let Some(done) = done {
-        done(Err(failed));
+            (low < log.end()).then_some(low)
+        })
     }
 }
 

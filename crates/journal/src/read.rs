@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use crate::error::{Damage, Doing, ReadError};
 use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHead, get_record, padded};
+use crate::index::ShardLog;
 use crate::options::{READ_BYTES_MAX, READ_GAP_BYTES};
 use crate::segment::Segment;
-use crate::shared::{NO_PANIC, Shared, lock};
+use crate::shared::{NO_PANIC, Shared};
 use crate::types::Record;
 
 /// An entry that lies in a segment.
@@ -45,13 +46,15 @@ impl<'a> Reading<'a> {
         bytes_max: usize,
     ) -> Self {
         let mut reading = Self { shared, old: Vec::new(), recent: Vec::new() };
-        let log = shared.log(shard);
-        let log = lock(&log);
-        let Some((first, _)) = log.first().filter(|(first, _)| *first <= range.start) else {
-            return reading;
-        };
-        debug_assert!(first <= range.start, "no hole at the start");
-        let segments = shared.segments.read().expect(NO_PANIC);
+        shared.with_log(shard, |log| reading.look_up(&log, shard, range, bytes_max));
+        reading
+    }
+
+    fn look_up(&mut self, log: &ShardLog, shard: ShardId, range: Range<u64>, bytes_max: usize) {
+        if log.first().is_none_or(|(first, _)| first > range.start) {
+            return;
+        }
+        let segments = self.shared.segments.read().expect(NO_PANIC);
         let mut bytes = 0;
         for index in range.start..range.end.min(log.end()) {
             let slot = log.slot(index);
@@ -61,20 +64,19 @@ impl<'a> Reading<'a> {
             }
             let (term, kind) = (log.term(index), slot.kind);
             if let Some(payload) = log.recent(index) {
-                reading.recent.push(Record { term, index, kind, payload: payload.clone() });
+                self.recent.push(Record { term, index, kind, payload: payload.clone() });
                 continue;
             }
             let place = segments.place(slot.at.batch);
             let segment = segments.live.get(&place.segment).expect("an entry pins its segment");
             let record = RECORD_HEADER_BYTES + padded(slot.length as usize);
-            reading.old.push(Old {
+            self.old.push(Old {
                 head: RecordHead { shard, kind: Kind::Entry, entry_kind: kind, term, index },
                 segment: Arc::clone(segment),
                 offset: place.offset + u64::from(slot.at.offset),
                 bytes: record as u64,
             });
         }
-        reading
     }
 
     /// Reads what lies in segments.
@@ -130,10 +132,10 @@ impl<'a> Reading<'a> {
     /// Whether the entry went away, and its segment perhaps got another life, while it was read.
     fn gone(&self, old: &Old) -> Option<ReadError> {
         let RecordHead { shard, term, index, .. } = old.head;
-        let log = self.shared.log(shard);
-        let log = lock(&log);
-        let first = log.first().map_or(u64::MAX, |(first, _)| first);
-        let present = (first..log.end()).contains(&index) && log.term(index) == term;
+        let present = self.shared.with_log(shard, |log| {
+            let first = log.first().map_or(u64::MAX, |(first, _)| first);
+            (first..log.end()).contains(&index) && log.term(index) == term
+        });
         (!present).then_some(ReadError::Gone { shard, index })
     }
 }

@@ -1,7 +1,7 @@
 //! What shards, readers and the committer share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use base::ShardId;
@@ -19,7 +19,8 @@ pub type Hook = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) handover: Handover,
-    logs: RwLock<BTreeMap<ShardId, Arc<Mutex<ShardLog>>>>,
+    logs: RwLock<BTreeMap<ShardId, Mutex<ShardLog>>>,
+    cache_share: AtomicUsize,
     pub(crate) segments: RwLock<Segments>,
     /// Batches below this are in segments (not necessarily synced).
     pub(crate) written: AtomicU64,
@@ -39,11 +40,13 @@ impl Shared {
         synced: Position,
     ) -> Self {
         let first = segments.next_batch();
-        let logs = logs.into_iter().map(|(shard, log)| (shard, Arc::new(Mutex::new(log))));
+        let cache_share = options.cache_bytes / logs.len().max(1);
+        let logs = logs.into_iter().map(|(shard, log)| (shard, Mutex::new(log)));
         Self {
             handover: Handover::new(options.batch_bytes, first),
             options,
             logs: RwLock::new(logs.collect()),
+            cache_share: AtomicUsize::new(cache_share),
             segments: RwLock::new(segments),
             written: AtomicU64::new(first),
             in_flight: AtomicU64::new(0),
@@ -54,25 +57,38 @@ impl Shared {
         }
     }
 
-    /// A shard's log; an empty one where the shard is new.
-    pub(crate) fn log(&self, shard: ShardId) -> Arc<Mutex<ShardLog>> {
-        if let Some(log) = self.logs.read().expect(NO_PANIC).get(&shard) {
-            return Arc::clone(log);
+    /// Does something with a shard's log, locked; an empty one where the shard is new. It must not
+    /// ask for a log itself.
+    pub(crate) fn with_log<R>(
+        &self,
+        shard: ShardId,
+        with: impl FnOnce(MutexGuard<'_, ShardLog>) -> R,
+    ) -> R {
+        let logs = self.logs.read().expect(NO_PANIC);
+        if let Some(log) = logs.get(&shard) {
+            return with(lock(log));
         }
-        let mut logs = self.logs.write().expect(NO_PANIC);
-        Arc::clone(logs.entry(shard).or_default())
+        drop(logs);
+        self.add_log(shard);
+        let logs = self.logs.read().expect(NO_PANIC);
+        with(lock(logs.get(&shard).expect("logs are never removed")))
     }
 
-    /// All shards' logs.
-    pub(crate) fn logs(&self) -> Vec<(ShardId, Arc<Mutex<ShardLog>>)> {
+    fn add_log(&self, shard: ShardId) {
+        let mut logs = self.logs.write().expect(NO_PANIC);
+        logs.entry(shard).or_default();
+        self.cache_share.store(self.options.cache_bytes / logs.len(), Ordering::Relaxed);
+    }
+
+    /// Asks all shards' logs, one after the other.
+    pub(crate) fn map_logs<R>(&self, ask: impl Fn(ShardId, &ShardLog) -> R) -> Vec<R> {
         let logs = self.logs.read().expect(NO_PANIC);
-        logs.iter().map(|(shard, log)| (*shard, Arc::clone(log))).collect()
+        logs.iter().map(|(shard, log)| ask(*shard, &lock(log))).collect()
     }
 
     /// What one shard may keep of the memory for recent entries.
     pub(crate) fn cache_share(&self) -> usize {
-        let shards = self.logs.read().expect(NO_PANIC).len();
-        self.options.cache_bytes / shards.max(1)
+        self.cache_share.load(Ordering::Relaxed)
     }
 
     pub(crate) fn synced(&self) -> Position {
@@ -95,6 +111,6 @@ impl Shared {
 /// Why a lock is never poisoned.
 pub(crate) const NO_PANIC: &str = "no holder of the journal's locks panics";
 
-pub(crate) fn lock(log: &Mutex<ShardLog>) -> MutexGuard<'_, ShardLog> {
+fn lock(log: &Mutex<ShardLog>) -> MutexGuard<'_, ShardLog> {
     log.lock().expect(NO_PANIC)
 }
