@@ -31,6 +31,11 @@ impl<'a> Writer<'a> {
         self.protocol
     }
 
+    /// Writes the other version from here on.
+    pub fn switch(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     /// Bytes in the output, those from before included.
     pub fn len(&self) -> usize {
         self.out.len()

@@ -3,7 +3,9 @@
 //! Never knows sled or openraft: the replicated shards are a `raft::Shards` to it. Never reads
 //! arguments or the environment: both are handed in.
 
+mod commands;
 pub mod config;
+mod dispatch;
 pub mod failure;
 pub mod grpc;
 mod http;
@@ -11,3 +13,4 @@ pub mod logging;
 pub mod metrics;
 pub mod node;
 pub mod ports;
+pub mod resp;

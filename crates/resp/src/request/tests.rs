@@ -1,3 +1,5 @@
+//! Requests in one piece, in many, malformed, and made of noise.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,29 @@
+//! Redis's commands, one file for each family: from arguments to what the shards understand, and
+//! what a connection answers by itself. Parsers see no socket, no shard and no state; a malformed
+//! request is refused before anybody is asked, also where Redis would look at the key first.
+
+mod arguments;
+pub(crate) mod client;
+pub(crate) mod command;
+pub(crate) mod config;
+pub(crate) mod connection;
+mod glob;
+pub(crate) mod info;
+pub(crate) mod keys;
+pub(crate) mod xack;
+pub(crate) mod xadd;
+pub(crate) mod xautoclaim;
+pub(crate) mod xclaim;
+pub(crate) mod xdel;
+pub(crate) mod xgroup;
+pub(crate) mod xinfo;
+pub(crate) mod xlen;
+pub(crate) mod xpending;
+pub(crate) mod xrange;
+pub(crate) mod xread;
+pub(crate) mod xsetid;
+pub(crate) mod xtrim;
+
+#[cfg(test)]
+pub(crate) use arguments::tests::args;
+pub(crate) use arguments::{Args, is_word};

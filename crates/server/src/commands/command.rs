@@ -1,0 +1,279 @@
+//! COMMAND and its subcommands: the table of commands, as clients ask for it. Also how every HELP
+//! is written.
+
+use bytes::Bytes;
+use resp::Writer;
+
+use super::arguments::{Args, is_word};
+use super::{glob, xgroup, xinfo};
+use crate::resp::{Doc, Flags, Group, Keys, Run, Spec, SyntaxError, Turn, all, find, lookup};
+
+pub(crate) static DOC: Doc = Doc {
+    summary: "Describes the commands there are.",
+    group: Group::Server,
+    since: "2.8.13",
+    complexity: "O(N) in the commands",
+};
+
+pub(crate) static COUNT: Doc = Doc {
+    summary: "Counts the commands.",
+    group: Group::Server,
+    since: "2.8.13",
+    complexity: "O(1)",
+};
+
+pub(crate) static DOCS: Doc = Doc {
+    summary: "Explains commands, all or those named.",
+    group: Group::Server,
+    since: "7.0.0",
+    complexity: "O(N) in the commands",
+};
+
+pub(crate) static GETKEYS: Doc = Doc {
+    summary: "Tells which arguments of a request are keys.",
+    group: Group::Server,
+    since: "2.8.13",
+    complexity: "O(N) in the arguments",
+};
+
+pub(crate) static INFO: Doc = Doc {
+    summary: "Describes commands for programs: arity, flags, where their keys are.",
+    group: Group::Server,
+    since: "2.8.13",
+    complexity: "O(N) in the commands",
+};
+
+pub(crate) static LIST: Doc = Doc {
+    summary: "Lists the names of commands, all or those that a filter covers.",
+    group: Group::Server,
+    since: "7.0.0",
+    complexity: "O(N) in the commands",
+};
+
+pub(crate) static HELP_DOC: Doc = Doc {
+    summary: "Explains the subcommands.",
+    group: Group::Server,
+    since: "5.0.0",
+    complexity: "O(1)",
+};
+
+static HELP: &[&str] = &[
+    "(no subcommand)",
+    "    Describe all commands.",
+    "COUNT",
+    "    Count the commands.",
+    "DOCS [<command-name> ...]",
+    "    Explain commands.",
+    "GETKEYS <full-command>",
+    "    Tell which arguments are keys.",
+    "INFO [<command-name> ...]",
+    "    Describe commands.",
+    "LIST [FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)]",
+    "    List the names of commands.",
+];
+
+pub(crate) fn help(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    write_help(turn, "COMMAND", HELP);
+    Ok(())
+}
+
+pub(crate) fn xgroup_help(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    write_help(turn, "XGROUP", xgroup::HELP);
+    Ok(())
+}
+
+pub(crate) fn xinfo_help(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    write_help(turn, "XINFO", xinfo::HELP);
+    Ok(())
+}
+
+/// The answer to a container's HELP.
+pub(super) fn write_help(turn: &mut Turn<'_>, container: &str, lines: &[&str]) {
+    turn.out.array(lines.len() + 3);
+    turn.out
+        .simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    lines.iter().for_each(|line| turn.out.simple(line));
+    turn.out.simple("HELP");
+    turn.out.simple("    Print this help.");
+}
+
+pub(crate) fn count(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    turn.out.unsigned(all().len() as u64);
+    Ok(())
+}
+
+/// COMMAND INFO, and COMMAND alone.
+pub(crate) fn info(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let out = &mut turn.out;
+    match args.get(2..).unwrap_or_default() {
+        [] => {
+            out.array(all().len());
+            all().iter().for_each(|spec| describe(out, spec, None));
+        }
+        names => {
+            out.array(names.len());
+            for name in names {
+                match named(name) {
+                    Some((spec, container)) => describe(out, spec, container),
+                    None => out.null_array(),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The row of `xadd` or `xgroup|create`, and the container's.
+fn named(name: &[u8]) -> Option<(&'static Spec, Option<&'static Spec>)> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else {
+        return lookup(all(), name).map(|spec| (spec, None));
+    };
+    let container = lookup(all(), &name[..bar])?;
+    let spec = lookup(subcommands(container), &name[bar + 1..])?;
+    Some((spec, Some(container)))
+}
+
+fn subcommands(spec: &Spec) -> &'static [Spec] {
+    match spec.run {
+        Run::Container(subcommands) => subcommands,
+        Run::Local(_) | Run::Read(_) | Run::Write(_) | Run::ReadGroup(_) => &[],
+    }
+}
+
+/// Name, arity, flags, first, last and step of the keys, categories, tips, key specifications,
+/// subcommands.
+fn describe(out: &mut Writer<'_>, spec: &Spec, container: Option<&Spec>) {
+    out.array(10);
+    out.bulk(spec.full_name(container));
+    out.integer(i64::from(spec.arity));
+    let flags = flags(spec);
+    out.set(flags.len());
+    flags.iter().for_each(|flag| out.simple(flag));
+    let (first, last, step) = match spec.keys {
+        Keys::None | Keys::Streams => (0, 0, 0),
+        Keys::At(at) => (at, at as i64, 1),
+        Keys::From(from) => (from, -1, 1),
+    };
+    out.unsigned(first as u64);
+    out.integer(last);
+    out.integer(step);
+    let categories = categories(spec);
+    out.set(categories.len());
+    categories.iter().for_each(|category| out.simple(category));
+    out.array(0);
+    out.array(0);
+    let subcommands = subcommands(spec);
+    out.array(subcommands.len());
+    subcommands.iter().for_each(|sub| describe(out, sub, Some(spec)));
+}
+
+fn flags(spec: &Spec) -> Vec<&'static str> {
+    let Flags { fast, deny_oom, blocking, no_auth } = spec.flags;
+    let told = [
+        (matches!(spec.run, Run::Read(_)), "readonly"),
+        (matches!(spec.run, Run::Write(_) | Run::ReadGroup(_)), "write"),
+        (deny_oom, "denyoom"),
+        (blocking, "blocking"),
+        (matches!(spec.run, Run::Local(_)), "loading"),
+        (matches!(spec.run, Run::Local(_)), "stale"),
+        (no_auth, "no_auth"),
+        (fast, "fast"),
+        (spec.keys == Keys::Streams, "movablekeys"),
+    ];
+    told.iter().filter(|(holds, _)| *holds).map(|(_, flag)| *flag).collect()
+}
+
+fn categories(spec: &Spec) -> Vec<&'static str> {
+    let told = [
+        (matches!(spec.run, Run::Read(_)) && spec.keys != Keys::None, "@read"),
+        (matches!(spec.run, Run::Write(_) | Run::ReadGroup(_)), "@write"),
+        (spec.doc.group == Group::Stream, "@stream"),
+        (spec.doc.group == Group::Generic, "@keyspace"),
+        (spec.doc.group == Group::Connection, "@connection"),
+        (spec.flags.blocking, "@blocking"),
+        (spec.flags.fast, "@fast"),
+        (!spec.flags.fast, "@slow"),
+    ];
+    told.iter().filter(|(holds, _)| *holds).map(|(_, category)| *category).collect()
+}
+
+pub(crate) fn docs(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let found: Vec<_> = match &args[2..] {
+        [] => all().iter().map(|spec| (spec, None)).collect(),
+        names => names.iter().filter_map(|name| named(name)).collect(),
+    };
+    turn.out.map(found.len());
+    found.iter().for_each(|(spec, container)| explain(&mut turn.out, spec, *container));
+    Ok(())
+}
+
+fn explain(out: &mut Writer<'_>, spec: &Spec, container: Option<&Spec>) {
+    out.bulk(spec.full_name(container));
+    let subcommands = subcommands(spec);
+    out.map(if subcommands.is_empty() { 4 } else { 5 });
+    let Doc { summary, group, since, complexity } = spec.doc;
+    for (name, value) in [
+        ("summary", *summary),
+        ("since", since),
+        ("group", group.name()),
+        ("complexity", complexity),
+    ] {
+        out.bulk(name);
+        out.bulk(value);
+    }
+    if !subcommands.is_empty() {
+        out.bulk("subcommands");
+        out.map(subcommands.len());
+        subcommands.iter().for_each(|sub| explain(out, sub, Some(spec)));
+    }
+}
+
+pub(crate) fn get_keys(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let request = &args[2..];
+    let spec = find(request).map_err(|error| match error {
+        SyntaxError::Arity(_) => SyntaxError::KeysArity,
+        _ => SyntaxError::KeysOfUnknown,
+    })?;
+    if spec.keys == Keys::None {
+        return Err(SyntaxError::KeysNone);
+    }
+    let keys = spec.keys.of(request);
+    if keys.is_empty() {
+        return Err(SyntaxError::KeysArity);
+    }
+    turn.out.array(keys.len());
+    keys.iter().for_each(|key| turn.out.bulk(key));
+    Ok(())
+}
+
+pub(crate) fn list(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let covered = filter(&args[2..])?;
+    let found: Vec<String> =
+        all().iter().filter(|spec| covered(spec)).map(|spec| spec.full_name(None)).collect();
+    turn.out.array(found.len());
+    found.iter().for_each(|name| turn.out.bulk(name));
+    Ok(())
+}
+
+/// Whether a command is asked for.
+type Filter<'a> = Box<dyn Fn(&Spec) -> bool + 'a>;
+
+/// What `FILTERBY` asks for.
+fn filter(options: &[Bytes]) -> Result<Filter<'_>, SyntaxError> {
+    match options {
+        [] => Ok(Box::new(|_| true)),
+        [word, kind, value] if is_word(word, "FILTERBY") => {
+            if is_word(kind, "MODULE") {
+                Ok(Box::new(|_| false))
+            } else if is_word(kind, "ACLCAT") {
+                let covers = |category: &str| is_word(value, &category[1..]);
+                Ok(Box::new(move |spec| categories(spec).iter().any(|found| covers(found))))
+            } else if is_word(kind, "PATTERN") {
+                Ok(Box::new(|spec| glob::matches(value, spec.name.as_bytes())))
+            } else {
+                Err(SyntaxError::Syntax)
+            }
+        }
+        _ => Err(SyntaxError::Syntax),
+    }
+}

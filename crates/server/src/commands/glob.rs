@@ -1,0 +1,122 @@
+//! Patterns with `*`, `?`, `[a-z]` and `\`, as Redis matches names. Never recursive: the time is
+//! bounded by the product of both lengths, whatever the pattern.
+
+/// Whether the pattern covers the whole text, without regard to case.
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut text_at) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        let matched = match (pattern.get(at), text.get(text_at)) {
+            (None, None) => return true,
+            (Some(b'*'), _) => {
+                star = Some((at + 1, text_at));
+                at += 1;
+                continue;
+            }
+            (Some(_), Some(byte)) => one(&pattern[at..], byte.to_ascii_lowercase()),
+            _ => None,
+        };
+        match (matched, star) {
+            (Some(length), _) => {
+                at += length;
+                text_at += 1;
+            }
+            (None, Some((behind, from))) if from < text.len() => {
+                star = Some((behind, from + 1));
+                (at, text_at) = (behind, from + 1);
+            }
+            (None, _) => return false,
+        }
+    }
+}
+
+/// The length of the pattern's first element where it covers the byte.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match pattern {
+        [b'?', ..] => Some(1),
+        [b'[', rest @ ..] => class(rest, byte).map(|length| length + 1),
+        [b'\\', literal, ..] => (literal.to_ascii_lowercase() == byte).then_some(2),
+        [literal, ..] => (literal.to_ascii_lowercase() == byte).then_some(1),
+        [] => None,
+    }
+}
+
+/// The same for what follows a `[`.
+fn class(pattern: &[u8], byte: u8) -> Option<usize> {
+    let negated = pattern.first() == Some(&b'^');
+    let mut at = usize::from(negated);
+    let mut found = false;
+    loop {
+        match &pattern[at.min(pattern.len())..] {
+            [] => break,
+            [b']', ..] => {
+                at += 1;
+                break;
+            }
+            [b'\\', literal, ..] => {
+                found |= literal.to_ascii_lowercase() == byte;
+                at += 2;
+            }
+            [low, b'-', high, ..] if *high != b']' => {
+                let (low, high) = (low.to_ascii_lowercase(), high.to_ascii_lowercase());
+                found |= (low.min(high)..=low.max(high)).contains(&byte);
+                at += 3;
+            }
+            [literal, ..] => {
+                found |= literal.to_ascii_lowercase() == byte;
+                at += 1;
+            }
+        }
+    }
+    (found != negated).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pattern: &str, text: &str, expected: bool) {
+        assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+    }
+
+    #[test]
+    fn patterns_cover_names_as_in_redis() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("*", "abc"),
+            ("a*c", "abbc"),
+            ("a?c", "abc"),
+            ("A*", "abc"),
+            ("", ""),
+            ("h[ae]llo", "hallo"),
+            ("h[^e]llo", "hallo"),
+            ("h[a-b]llo", "hbllo"),
+            ("a\\*", "a*"),
+            ("*max*clients*", "maxclients"),
+            ("**a", "a"),
+            ("[a", "a"),
+        ] {
+            check(pattern, text, true);
+        }
+        for (pattern, text) in [
+            ("", "a"),
+            ("a", ""),
+            ("a?c", "ac"),
+            ("h[ae]llo", "hillo"),
+            ("h[^a]llo", "hallo"),
+            ("a\\*", "ab"),
+            ("*b", "abc"),
+            ("[", "a"),
+        ] {
+            check(pattern, text, false);
+        }
+    }
+
+    /// CVE-2022-36021, CVE-2024-31228: a pattern took exponential time, or the stack.
+    #[test]
+    fn no_pattern_takes_long() {
+        let pattern = "*a".repeat(2000);
+        check(&pattern, &"a".repeat(1999), false);
+        check(&"*".repeat(100_000), "abc", true);
+    }
+}

@@ -1,0 +1,216 @@
+//! XREAD and XREADGROUP. BLOCK is checked and then counts as a timeout that has passed: waiting is
+//! not built yet, so a read that finds nothing answers at once.
+
+use bytes::Bytes;
+use streams::command::{ReadFrom, ReadGroup};
+use streams::query::{After, Query};
+
+use super::arguments::{Args, at_least_zero, id, is_word};
+use crate::resp::{Doc, Group, SyntaxError};
+
+pub(crate) static XREAD: Doc = Doc {
+    summary: "Reads what comes after an id, from one or many streams, of any shards. \
+              Does not wait yet: BLOCK counts as a timeout that has passed.",
+    group: Group::Stream,
+    since: "5.0.0",
+    complexity: "O(N) in the entries read",
+};
+
+pub(crate) static XREADGROUP: Doc = Doc {
+    summary: "Reads as a member of a group: new entries, or those delivered to it before. \
+              Streams of different shards are read one by one, each atomically. \
+              Does not wait yet: BLOCK counts as a timeout that has passed.",
+    group: Group::Stream,
+    since: "5.0.0",
+    complexity: "O(N) in the entries read",
+};
+
+pub(crate) fn read(args: Args<'_>) -> Result<Query, SyntaxError> {
+    let options = Options::parse(args, false)?;
+    let streams = options.each_stream(|id_arg| match id_arg {
+        b"$" => Ok(After::Last),
+        b"+" => Ok(After::Newest),
+        b">" => Err(SyntaxError::NewWithoutGroup),
+        exact => id(exact).map(After::Id),
+    })?;
+    Ok(Query::Read { count: options.count, streams })
+}
+
+pub(crate) fn read_group(args: Args<'_>) -> Result<ReadGroup, SyntaxError> {
+    let options = Options::parse(args, true)?;
+    let (group, consumer) = options.group.clone().ok_or(SyntaxError::GroupMissing)?;
+    let streams = options.each_stream(|id_arg| match id_arg {
+        b">" => Ok(ReadFrom::New),
+        b"$" => Err(SyntaxError::MeaninglessInGroup('$')),
+        b"+" => Err(SyntaxError::MeaninglessInGroup('+')),
+        exact => id(exact).map(ReadFrom::History),
+    })?;
+    Ok(ReadGroup { group, consumer, count: options.count, no_ack: options.no_ack, streams })
+}
+
+/// Where the keys are: what `COMMAND GETKEYS` answers.
+pub(crate) fn keys(args: Args<'_>) -> &[Bytes] {
+    let mut rest = args.get(1..).unwrap_or_default();
+    while let [option, behind @ ..] = rest {
+        if is_word(option, "STREAMS") {
+            return &behind[..behind.len() / 2];
+        }
+        // A group may be called STREAMS.
+        let values = match option {
+            option if is_word(option, "GROUP") => 2,
+            option if is_word(option, "NOACK") => 0,
+            _ => 1,
+        };
+        rest = behind.get(values..).unwrap_or_default();
+    }
+    &[]
+}
+
+/// Everything but the ids.
+#[derive(Default)]
+struct Options<'a> {
+    group: Option<(Bytes, Bytes)>,
+    count: u64,
+    no_ack: bool,
+    /// All keys, then all ids.
+    streams: &'a [Bytes],
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: Args<'a>, in_group: bool) -> Result<Self, SyntaxError> {
+        let mut options = Self::default();
+        let mut rest = &args[1..];
+        while let [option, behind @ ..] = rest {
+            if is_word(option, "STREAMS") && !behind.is_empty() {
+                options.streams = behind;
+                break;
+            }
+            rest = &behind[options.take(option, behind, in_group)?..];
+        }
+        match options.streams.len() {
+            0 => Err(SyntaxError::Syntax),
+            length if length % 2 == 1 => Err(match in_group {
+                true => SyntaxError::Unbalanced { command: "xreadgroup", symbol: '>' },
+                false => SyntaxError::Unbalanced { command: "xread", symbol: '$' },
+            }),
+            _ => Ok(options),
+        }
+    }
+
+    /// Takes one option, and says how many arguments behind its name belong to it.
+    fn take(
+        &mut self,
+        option: &[u8],
+        behind: &[Bytes],
+        in_group: bool,
+    ) -> Result<usize, SyntaxError> {
+        match behind {
+            [value, ..] if is_word(option, "BLOCK") => timeout(value).map(|()| 1),
+            [value, ..] if is_word(option, "COUNT") => {
+                self.count = at_least_zero(value)?;
+                Ok(1)
+            }
+            [_, _, ..] if is_word(option, "GROUP") && !in_group => {
+                Err(SyntaxError::OnlyInGroup("GROUP"))
+            }
+            [group, consumer, ..] if is_word(option, "GROUP") => {
+                self.group = Some((group.clone(), consumer.clone()));
+                Ok(2)
+            }
+            _ if is_word(option, "NOACK") && !in_group => Err(SyntaxError::OnlyInGroup("NOACK")),
+            _ if is_word(option, "NOACK") => {
+                self.no_ack = true;
+                Ok(0)
+            }
+            _ => Err(SyntaxError::Syntax),
+        }
+    }
+
+    fn each_stream<T>(
+        &self,
+        from: impl Fn(&[u8]) -> Result<T, SyntaxError>,
+    ) -> Result<Vec<(Bytes, T)>, SyntaxError> {
+        let (keys, ids) = self.streams.split_at(self.streams.len() / 2);
+        keys.iter().zip(ids).map(|(key, id)| Ok((key.clone(), from(id)?))).collect()
+    }
+}
+
+fn timeout(value: &[u8]) -> Result<(), SyntaxError> {
+    match resp::signed(value) {
+        None => Err(SyntaxError::TimeoutNotInteger),
+        Some(..0) => Err(SyntaxError::TimeoutNegative),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streams::id::EntryId;
+
+    use super::*;
+    use crate::commands::args;
+
+    #[test]
+    fn streams_are_read_in_the_order_given() {
+        let streams = vec![
+            ("a".into(), After::Id(EntryId::new(5, 0))),
+            ("b".into(), After::Last),
+            ("a".into(), After::Newest),
+        ];
+        let line = "XREAD block 5 COUNT 2 STREAMS a b a 5 $ +";
+        assert_eq!(read(&args(line)), Ok(Query::Read { count: 2, streams }));
+        assert_eq!(keys(&args(line)), args("a b a"));
+        let negative = read(&args("XREAD COUNT -2 STREAMS a 0"));
+        assert!(matches!(negative, Ok(Query::Read { count: 0, .. })));
+    }
+
+    #[test]
+    fn a_group_reads_what_is_new_or_what_it_had() {
+        let expected = ReadGroup {
+            group: "g".into(),
+            consumer: "c".into(),
+            count: 1,
+            no_ack: true,
+            streams: vec![
+                ("a".into(), ReadFrom::New),
+                ("b".into(), ReadFrom::History(EntryId::new(7, 1))),
+            ],
+        };
+        let line = "XREADGROUP GROUP g c COUNT 1 NOACK STREAMS a b > 7-1";
+        assert_eq!(read_group(&args(line)), Ok(expected));
+    }
+
+    #[test]
+    fn wrong_requests_are_refused_in_redis_order() {
+        use SyntaxError as E;
+        let read_errors = [
+            ("XREAD STREAMS s >", E::NewWithoutGroup),
+            ("XREAD COUNT x STREAMS s", E::NotInteger),
+            ("XREAD BLOCK -1 STREAMS s $", E::TimeoutNegative),
+            ("XREAD BLOCK abc STREAMS s $", E::TimeoutNotInteger),
+            ("XREAD GROUP g c STREAMS s >", E::OnlyInGroup("GROUP")),
+            ("XREAD NOACK STREAMS s 0", E::OnlyInGroup("NOACK")),
+            ("XREAD STREAMS s s 0", E::Unbalanced { command: "xread", symbol: '$' }),
+            ("XREAD FOO STREAMS s 0", E::Syntax),
+            ("XREAD COUNT 1 BLOCK 1", E::Syntax),
+            ("XREAD COUNT 1 STREAMS", E::Syntax),
+            ("XREAD STREAMS s x", E::InvalidId),
+        ];
+        for (line, error) in read_errors {
+            assert_eq!(read(&args(line)), Err(error), "{line}");
+        }
+        let group_errors = [
+            ("XREADGROUP STREAMS s > COUNT 1 BLOCK 1", E::GroupMissing),
+            ("XREADGROUP GROUP g c STREAMS s $", E::MeaninglessInGroup('$')),
+            ("XREADGROUP GROUP g c STREAMS s +", E::MeaninglessInGroup('+')),
+            ("XREADGROUP GROUP g STREAMS s >", E::Syntax),
+            (
+                "XREADGROUP GROUP g c STREAMS a b >",
+                E::Unbalanced { command: "xreadgroup", symbol: '>' },
+            ),
+        ];
+        for (line, error) in group_errors {
+            assert_eq!(read_group(&args(line)), Err(error), "{line}");
+        }
+    }
+}

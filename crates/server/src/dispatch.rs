@@ -1,0 +1,340 @@
+//! Which shards a command or a query is about, and one answer made of theirs. Both doors enter
+//! here. Never a protocol, never what a shard decides.
+//!
+//! Each shard answers for its own keys atomically; several shards don't act together. An answer
+//! about several shards is an error when one of them has none.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use base::ShardId;
+use bytes::Bytes;
+use raft::{Outcome, Pending, ProposeError, Shards};
+use streams::command::{Command, ReadFrom, ReadGroup};
+use streams::query::Query;
+use streams::reply::{Entry, Reply};
+
+/// An answer that is on its way, from one shard or many. Dropping it takes nothing back.
+pub(crate) enum Call {
+    One(Pending),
+    Many(Many),
+    Look(Look),
+}
+
+impl Call {
+    /// Asks behind a read barrier of each shard concerned.
+    pub(crate) fn read(shards: &Arc<dyn Shards>, query: Query) -> Self {
+        let ask = |shard, query| shards.read(shard, query);
+        match query {
+            Query::Read { count, streams } => {
+                let (parts, merge) = split_streams(&**shards, streams);
+                let query = |streams| Query::Read { count, streams };
+                Self::of(parts, merge, false, |shard, streams| ask(shard, query(streams)))
+            }
+            Query::Exists { keys } => {
+                let parts = split(&**shards, keys, |key| key);
+                Self::of(parts, Merge::Sum, false, |shard, keys| ask(shard, Query::Exists { keys }))
+            }
+            Query::KeysCount => {
+                let parts = shards.shards().into_iter().map(|shard| (shard, ())).collect();
+                Self::of(parts, Merge::Sum, false, |shard, ()| ask(shard, Query::KeysCount))
+            }
+            query => {
+                let shard = shards.shard_of(query_key(&query));
+                Self::One(ask(shard, query))
+            }
+        }
+    }
+
+    /// Proposes to each shard concerned.
+    pub(crate) fn write(shards: &Arc<dyn Shards>, command: Command) -> Self {
+        match command {
+            Command::Remove { keys } => {
+                let parts = split(&**shards, keys, |key| key);
+                Self::of(parts, Merge::Sum, true, |shard, keys| {
+                    shards.write(shard, Command::Remove { keys })
+                })
+            }
+            command => {
+                let shard = shards.shard_of(command_key(&command));
+                Self::One(shards.write(shard, command))
+            }
+        }
+    }
+
+    /// Reads as a member of a group: looks first, and proposes to those shards only that have
+    /// something to deliver. A refusal of one shard is seen before anything is delivered.
+    pub(crate) fn read_group(shards: &Arc<dyn Shards>, read: ReadGroup) -> Self {
+        let ReadGroup { group, consumer, count, no_ack, streams } = read;
+        let (parts, merge) = split_streams(&**shards, streams);
+        let read = |(shard, streams)| {
+            let (group, consumer) = (group.clone(), consumer.clone());
+            (shard, ReadGroup { group, consumer, count, no_ack, streams })
+        };
+        let reads: Vec<(ShardId, ReadGroup)> = parts.into_iter().map(read).collect();
+        let look = |(shard, read): &(ShardId, ReadGroup)| {
+            Part::Waiting(shards.read(*shard, Query::WouldDeliver(read.clone())))
+        };
+        let answers = reads.iter().map(look).collect();
+        Self::Look(Look { shards: Arc::clone(shards), reads, answers, merge })
+    }
+
+    /// Whether what this call will propose is still open.
+    pub(crate) fn is_looking(&self) -> bool {
+        matches!(self, Self::Look(_))
+    }
+
+    fn of<T>(
+        mut parts: Vec<(ShardId, T)>,
+        merge: Merge,
+        changes: bool,
+        ask: impl Fn(ShardId, T) -> Pending,
+    ) -> Self {
+        if parts.len() == 1
+            && let Some((shard, part)) = parts.pop()
+        {
+            return Self::One(ask(shard, part));
+        }
+        let parts = parts.into_iter().map(|(shard, part)| Part::Waiting(ask(shard, part)));
+        Self::Many(Many { parts: parts.collect(), merge, changes })
+    }
+}
+
+impl Future for Call {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            match &mut *self {
+                Self::One(pending) => return Pin::new(pending).poll(context),
+                Self::Many(many) => return many.poll(context),
+                Self::Look(look) => match std::task::ready!(look.poll(context)) {
+                    Ok(many) => *self = Self::Many(many),
+                    Err(outcome) => return Poll::Ready(outcome),
+                },
+            }
+        }
+    }
+}
+
+/// What one shard answers.
+enum Part {
+    Waiting(Pending),
+    Done(Outcome),
+}
+
+impl Part {
+    fn is_done(&mut self, context: &mut Context<'_>) -> bool {
+        if let Self::Waiting(pending) = self
+            && let Poll::Ready(outcome) = Pin::new(pending).poll(context)
+        {
+            *self = Self::Done(outcome);
+        }
+        matches!(self, Self::Done(_))
+    }
+}
+
+/// The outcomes of all parts, when there are all.
+fn poll_all(parts: &mut Vec<Part>, context: &mut Context<'_>) -> Poll<Vec<Outcome>> {
+    // Every part is polled, so that each one wakes the task.
+    let done = parts.iter_mut().filter_map(|part| part.is_done(context).then_some(())).count();
+    if done < parts.len() {
+        return Poll::Pending;
+    }
+    let outcome = |part| match part {
+        Part::Done(outcome) => outcome,
+        Part::Waiting(_) => Err(ProposeError::Stopped),
+    };
+    Poll::Ready(std::mem::take(parts).into_iter().map(outcome).collect())
+}
+
+/// The same asked of several shards.
+pub(crate) struct Many {
+    parts: Vec<Part>,
+    merge: Merge,
+    /// Whether it changes anything: then an error of one shard leaves the whole unknown.
+    changes: bool,
+}
+
+impl Many {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        let outcomes = std::task::ready!(poll_all(&mut self.parts, context));
+        let asked = outcomes.len();
+        let mut replies = Vec::with_capacity(asked);
+        let mut errors = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(Reply::Refused(refusal)) => return Poll::Ready(Ok(Reply::Refused(refusal))),
+                Ok(reply) => replies.push(reply),
+                Err(error) => errors.push(error),
+            }
+        }
+        let surely_nothing = errors.len() == asked && !errors.iter().any(may_have_happened);
+        Poll::Ready(match errors.into_iter().next() {
+            None => Ok(self.merge.merge(replies)),
+            Some(_) if self.changes && !surely_nothing => Err(ProposeError::Unknown),
+            Some(error) => Err(error),
+        })
+    }
+}
+
+fn may_have_happened(error: &ProposeError) -> bool {
+    match error {
+        ProposeError::Unknown | ProposeError::Stopped => true,
+        ProposeError::NotLeader { .. }
+        | ProposeError::Overloaded(_)
+        | ProposeError::DiskFull(_)
+        | ProposeError::Expired => false,
+    }
+}
+
+/// A group read that is finding out which shards have something to deliver.
+pub(crate) struct Look {
+    shards: Arc<dyn Shards>,
+    reads: Vec<(ShardId, ReadGroup)>,
+    answers: Vec<Part>,
+    merge: Merge,
+}
+
+impl Look {
+    /// What to wait for next, or the whole answer where nothing may be proposed.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Many, Outcome>> {
+        let outcomes = std::task::ready!(poll_all(&mut self.answers, context));
+        let mut worth = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            match outcome {
+                Ok(Reply::Count(count)) => worth.push(count > 0),
+                Ok(refused) => return Poll::Ready(Err(Ok(refused))),
+                // Nothing was proposed yet, whatever became of the question.
+                Err(error) if may_have_happened(&error) => {
+                    return Poll::Ready(Err(Err(ProposeError::Expired)));
+                }
+                Err(error) => return Poll::Ready(Err(Err(error))),
+            }
+        }
+        let reads = std::mem::take(&mut self.reads).into_iter().zip(worth);
+        let part = |((shard, read), worth)| match worth {
+            true => Part::Waiting(self.shards.write(shard, Command::ReadGroup(read))),
+            false => Part::Done(Ok(nothing_to_deliver(read))),
+        };
+        let parts = reads.map(part).collect();
+        let merge = std::mem::replace(&mut self.merge, Merge::Sum);
+        Poll::Ready(Ok(Many { parts, merge, changes: true }))
+    }
+}
+
+/// The answer of a shard that was not asked: streams read from the consumer's history are named.
+fn nothing_to_deliver(read: ReadGroup) -> Reply<Entry> {
+    let history = |(_, from): &(Bytes, ReadFrom)| matches!(from, ReadFrom::History(_));
+    let named = read.streams.into_iter().filter(history).map(|(key, _)| (key, Vec::new()));
+    Reply::Streams(named.collect())
+}
+
+/// How the answers of several shards become one.
+enum Merge {
+    /// Counts are added up.
+    Sum,
+    /// Entries by stream, in the order in which the caller named the streams (and which part each
+    /// belongs to).
+    Streams(Vec<(usize, Bytes)>),
+}
+
+impl Merge {
+    fn merge(&self, replies: Vec<Reply<Entry>>) -> Reply<Entry> {
+        match self {
+            Self::Sum => Reply::Count(replies.iter().fold(0, |sum, reply| match reply {
+                Reply::Count(count) => sum + count,
+                _ => sum,
+            })),
+            Self::Streams(order) => {
+                let found = |reply| match reply {
+                    Reply::Streams(streams) => streams,
+                    _ => Vec::new(),
+                };
+                let mut parts: Vec<_> =
+                    replies.into_iter().map(|reply| found(reply).into_iter().peekable()).collect();
+                let next = |(part, key): &(usize, Bytes)| {
+                    parts.get_mut(*part)?.next_if(|(found, _)| found == key)
+                };
+                let streams: Vec<_> = order.iter().filter_map(next).collect();
+                if streams.is_empty() { Reply::Nil } else { Reply::Streams(streams) }
+            }
+        }
+    }
+}
+
+/// Items by the shard of their key, shards in the order in which they are first named.
+fn split<T>(
+    shards: &dyn Shards,
+    items: Vec<T>,
+    key: impl Fn(&T) -> &Bytes,
+) -> Vec<(ShardId, Vec<T>)> {
+    let mut parts: Vec<(ShardId, Vec<T>)> = Vec::new();
+    for item in items {
+        let shard = shards.shard_of(key(&item));
+        match parts.iter_mut().find(|(other, _)| *other == shard) {
+            Some((_, part)) => part.push(item),
+            None => parts.push((shard, vec![item])),
+        }
+    }
+    parts
+}
+
+/// Streams to read by shard.
+type StreamParts<F> = Vec<(ShardId, Vec<(Bytes, F)>)>;
+
+/// The same for streams to read, and how to put the answers together again.
+fn split_streams<F>(shards: &dyn Shards, streams: Vec<(Bytes, F)>) -> (StreamParts<F>, Merge) {
+    let keys: Vec<Bytes> = streams.iter().map(|(key, _)| key.clone()).collect();
+    let parts = split(shards, streams, |(key, _)| key);
+    let part_of = |key: &Bytes| {
+        let shard = shards.shard_of(key);
+        parts.iter().position(|(other, _)| *other == shard).unwrap_or(0)
+    };
+    let order = keys.into_iter().map(|key| (part_of(&key), key)).collect();
+    (parts, Merge::Streams(order))
+}
+
+/// The key that decides the shard. What names no key, or keys of several shards, isn't asked here.
+fn query_key(query: &Query) -> &[u8] {
+    match query {
+        Query::Length { key }
+        | Query::Range { key, .. }
+        | Query::PendingSummary { key, .. }
+        | Query::PendingRange { key, .. }
+        | Query::Stream { key }
+        | Query::StreamFull { key, .. }
+        | Query::Groups { key }
+        | Query::Consumers { key, .. }
+        | Query::Type { key } => key,
+        Query::Exists { keys } => keys.first().map_or(&[], |key| key),
+        Query::Read { streams, .. } => streams.first().map_or(&[], |(key, _)| key),
+        Query::WouldDeliver(read) => read.streams.first().map_or(&[], |(key, _)| key),
+        Query::KeysCount => &[],
+    }
+}
+
+fn command_key(command: &Command) -> &[u8] {
+    match command {
+        Command::Add(add) => &add.key,
+        Command::Trim { key, .. }
+        | Command::Delete { key, .. }
+        | Command::SetId { key, .. }
+        | Command::GroupCreate { key, .. }
+        | Command::GroupSetId { key, .. }
+        | Command::GroupDestroy { key, .. }
+        | Command::ConsumerCreate { key, .. }
+        | Command::ConsumerDelete { key, .. }
+        | Command::Ack { key, .. } => key,
+        Command::Claim(claim) => &claim.key,
+        Command::AutoClaim(claim) => &claim.key,
+        Command::Remove { keys } => keys.first().map_or(&[], |key| key),
+        Command::ReadGroup(read) => read.streams.first().map_or(&[], |(key, _)| key),
+        Command::Void => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! One question to many shards that answer as they are told.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use base::NodeId;
+use raft::NodeStatus;
+use streams::error::Refusal;
+use streams::id::EntryId;
+use streams::query::After;
+use tokio::sync::oneshot;
+
+use super::*;
+
+type Answer = (oneshot::Sender<Outcome>, String);
+
+/// Shards that say what they were asked and answer what they are told. A key's shard is its first
+/// letter.
+#[derive(Default)]
+struct Told {
+    asked: Mutex<BTreeMap<ShardId, Answer>>,
+}
+
+impl Told {
+    fn note(&self, shard: ShardId, what: String) -> Pending {
+        let (sender, pending) = Pending::new();
+        let before = self.asked.lock().unwrap().insert(shard, (sender, what));
+        assert!(before.is_none(), "asked twice");
+        pending
+    }
+
+    fn answer(&self, key: &str, outcome: Outcome) -> String {
+        let shard = self.shard_of(key.as_bytes());
+        let (sender, what) = self.asked.lock().unwrap().remove(&shard).expect("was asked");
+        sender.send(outcome).unwrap();
+        what
+    }
+
+    fn is_idle(&self) -> bool {
+        self.asked.lock().unwrap().is_empty()
+    }
+}
+
+impl Shards for Told {
+    fn write(&self, shard: ShardId, command: Command) -> Pending {
+        self.note(shard, format!("{command:?}"))
+    }
+
+    fn read(&self, shard: ShardId, query: Query) -> Pending {
+        self.note(shard, format!("{query:?}"))
+    }
+
+    fn shard_of(&self, key: &[u8]) -> ShardId {
+        ShardId(u16::from(key[0] - b'a'))
+    }
+
+    fn shards(&self) -> Vec<ShardId> {
+        (0..3).map(ShardId).collect()
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus { node: NodeId(1), ..NodeStatus::default() }
+    }
+}
+
+fn told() -> (Arc<Told>, Arc<dyn Shards>) {
+    let told = Arc::new(Told::default());
+    (Arc::clone(&told), told)
+}
+
+fn poll(call: &mut Call) -> Poll<Outcome> {
+    Pin::new(call).poll(&mut Context::from_waker(std::task::Waker::noop()))
+}
+
+fn keys(names: &str) -> Vec<Bytes> {
+    names.split(' ').map(|name| Bytes::copy_from_slice(name.as_bytes())).collect()
+}
+
+fn found(key: &str) -> (Bytes, Vec<Entry>) {
+    (Bytes::copy_from_slice(key.as_bytes()), vec![Entry { id: EntryId::MIN, fields: None }])
+}
+
+fn group_read(streams: &[(&'static str, ReadFrom)]) -> ReadGroup {
+    let stream = |(key, from): &(&'static str, ReadFrom)| (Bytes::from(*key), *from);
+    ReadGroup {
+        group: "g".into(),
+        consumer: "c".into(),
+        count: 0,
+        no_ack: false,
+        streams: streams.iter().map(stream).collect(),
+    }
+}
+
+#[test]
+fn keys_of_one_shard_are_one_question() {
+    let (told, shards) = told();
+    let mut call = Call::write(&shards, Command::Remove { keys: keys("a1 a2 a1") });
+    assert!(poll(&mut call).is_pending());
+    assert!(told.answer("a", Ok(Reply::Count(2))).contains("a2"));
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Count(2))));
+}
+
+#[test]
+fn counts_of_many_shards_are_added_up() {
+    let (told, shards) = told();
+    let mut call = Call::read(&shards, Query::Exists { keys: keys("a1 b1 a2") });
+    told.answer("b", Ok(Reply::Count(1)));
+    assert!(poll(&mut call).is_pending());
+    assert!(told.answer("a", Ok(Reply::Count(2))).contains("a2"));
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Count(3))));
+
+    let mut call = Call::read(&shards, Query::KeysCount);
+    for key in ["a", "b", "c"] {
+        told.answer(key, Ok(Reply::Count(5)));
+    }
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Count(15))));
+}
+
+#[test]
+fn streams_of_many_shards_come_back_in_the_order_named() {
+    let (told, shards) = told();
+    let streams = keys("b1 a1 b2 a2").into_iter().map(|key| (key, After::Last)).collect();
+    let mut call = Call::read(&shards, Query::Read { count: 0, streams });
+    told.answer("a", Ok(Reply::Streams(vec![found("a1"), found("a2")])));
+    told.answer("b", Ok(Reply::Streams(vec![found("b2")])));
+    let merged = vec![found("a1"), found("b2"), found("a2")];
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Streams(merged))));
+
+    let streams = keys("a1 b1").into_iter().map(|key| (key, After::Last)).collect();
+    let mut call = Call::read(&shards, Query::Read { count: 0, streams });
+    told.answer("a", Ok(Reply::Nil));
+    told.answer("b", Ok(Reply::Nil));
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Nil)));
+}
+
+#[test]
+fn a_write_to_many_shards_that_failed_in_one_is_unknown() {
+    let (told, shards) = told();
+    let outcome = |a: Outcome, b: Outcome| {
+        let mut call = Call::write(&shards, Command::Remove { keys: keys("a1 b1") });
+        told.answer("a", a);
+        assert!(poll(&mut call).is_pending());
+        told.answer("b", b);
+        match poll(&mut call) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("both have answered"),
+        }
+    };
+    let (done, expired) = (Ok(Reply::Count(1)), Err(ProposeError::Expired));
+    assert_eq!(outcome(expired.clone(), done.clone()), Err(ProposeError::Unknown));
+    assert_eq!(outcome(done, Err(ProposeError::Unknown)), Err(ProposeError::Unknown));
+    assert_eq!(outcome(expired.clone(), expired), Err(ProposeError::Expired));
+    let busy = Err(ProposeError::Overloaded("memory"));
+    assert_eq!(outcome(busy, Err(ProposeError::Stopped)), Err(ProposeError::Unknown));
+}
+
+#[test]
+fn a_group_read_proposes_only_where_there_is_something() {
+    let (told, shards) = told();
+    let history = ReadFrom::History(EntryId::MIN);
+    let read = [("a1", ReadFrom::New), ("b1", ReadFrom::New), ("b2", history)];
+    let mut call = Call::read_group(&shards, group_read(&read));
+    assert!(call.is_looking());
+    assert!(told.answer("a", Ok(Reply::Count(1))).starts_with("WouldDeliver"));
+    assert!(told.answer("b", Ok(Reply::Count(0))).starts_with("WouldDeliver"));
+    assert!(poll(&mut call).is_pending());
+    assert!(!call.is_looking());
+    assert!(told.answer("a", Ok(Reply::Streams(vec![found("a1")]))).starts_with("ReadGroup"));
+    assert!(told.is_idle());
+    let merged = vec![found("a1"), ("b2".into(), vec![])];
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Streams(merged))));
+
+    let mut call = Call::read_group(&shards, group_read(&[("a1", ReadFrom::New)]));
+    told.answer("a", Ok(Reply::Count(0)));
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Nil)));
+}
+
+#[test]
+fn a_group_read_that_one_shard_refuses_delivers_nothing() {
+    let (told, shards) = told();
+    let read = [("a1", ReadFrom::New), ("b1", ReadFrom::New)];
+    let mut call = Call::read_group(&shards, group_read(&read));
+    let refused = Ok(Reply::Refused(Refusal::NoKey));
+    told.answer("a", Ok(Reply::Count(1)));
+    told.answer("b", refused.clone());
+    assert_eq!(poll(&mut call), Poll::Ready(refused));
+    assert!(told.is_idle());
+
+    // And a look that got no answer changed nothing, whatever became of it.
+    let mut call = Call::read_group(&shards, group_read(&[("a1", ReadFrom::New)]));
+    told.answer("a", Err(ProposeError::Stopped));
+    assert_eq!(poll(&mut call), Poll::Ready(Err(ProposeError::Expired)));
+}

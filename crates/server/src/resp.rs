@@ -1,0 +1,24 @@
+//! The RESP door: Redis's protocol on a socket. Clients of Redis Streams work unchanged.
+//!
+//! Meets the gRPC door at `Command` and `Query` and knows nothing of it; sees the shards only as a
+//! [`raft::Shards`]. Redis's commands and their words are known here and in `commands`, nowhere
+//! else.
+
+mod clients;
+mod connection;
+mod door;
+mod error;
+mod limits;
+mod listener;
+mod queue;
+mod reply;
+mod session;
+mod table;
+
+pub(crate) use clients::Client;
+pub(crate) use door::Door;
+pub use door::{Options, Port, Stats};
+pub(crate) use error::{Echo, SyntaxError};
+pub use listener::{Handle, Service};
+pub(crate) use session::Turn;
+pub(crate) use table::{Doc, Flags, Group, Keys, Run, Spec, all, find, lookup};

@@ -1,0 +1,103 @@
+//! The connections of this door, for `CLIENT LIST` and the figures of `INFO`. Never their sockets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What everybody may know of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) address: SocketAddr,
+    pub(crate) local_address: SocketAddr,
+    /// Milliseconds of the door's clock.
+    pub(crate) connected_ms: u64,
+    /// When it last asked for something.
+    active_ms: AtomicU64,
+    said: Mutex<Said>,
+}
+
+/// What a client said about itself, and what it asked last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) name: String,
+    pub(crate) library_name: String,
+    pub(crate) library_version: String,
+    pub(crate) resp3: bool,
+}
+
+impl Client {
+    pub(crate) fn new(
+        id: u64,
+        address: SocketAddr,
+        local_address: SocketAddr,
+        now_ms: u64,
+    ) -> Self {
+        let active_ms = AtomicU64::new(now_ms);
+        let said = Mutex::default();
+        Self { id, address, local_address, connected_ms: now_ms, active_ms, said }
+    }
+
+    pub(crate) fn note_active(&self, now_ms: u64) {
+        self.active_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn said(&self) -> Said {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn say(&self, change: impl FnOnce(&mut Said)) {
+        change(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// One line of `CLIENT LIST`, with the fields that clients look for.
+    pub(crate) fn line(&self, now_ms: u64) -> String {
+        let Said { name, library_name, library_version, resp3 } = self.said();
+        let age = now_ms.saturating_sub(self.connected_ms) / 1000;
+        let idle = now_ms.saturating_sub(self.active_ms.load(Ordering::Relaxed)) / 1000;
+        format!(
+            "id={} addr={} laddr={} name={name} age={age} idle={idle} flags=N db=0 sub=0 psub=0 \
+             ssub=0 multi=-1 watch=0 user=default redir=-1 resp={} lib-name={library_name} \
+             lib-ver={library_version}\n",
+            self.id,
+            self.address,
+            self.local_address,
+            if resp3 { 3 } else { 2 },
+        )
+    }
+}
+
+/// All connections, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
+    last_id: AtomicU64,
+}
+
+impl Clients {
+    /// An id that no connection had.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn insert(&self, client: Arc<Client>) {
+        self.lock().insert(client.id, client);
+    }
+
+    pub(crate) fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(crate) fn list(&self) -> Vec<Arc<Client>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

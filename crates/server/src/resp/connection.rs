@@ -1,0 +1,326 @@
+//! One client: bytes to requests, requests to calls, answers to bytes. One task, one read and one
+//! write a turn, replies in the order of the requests.
+//!
+//! Writes are handed to the shards without waiting for each other. A read waits for the
+//! connection's earlier writes and a write for its earlier reads, so that a client sees its own
+//! order. What waits is bounded in count and bytes: beyond that nothing more is taken from the
+//! socket. Never a task or a timer for a command.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use resp::{RequestParser, Writer};
+use streams::command::Command;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::door::Door;
+use super::error::{Asked, SyntaxError};
+use super::limits;
+use super::queue::{Question, Queue};
+use super::reply::Nothing;
+use super::session::{Session, Turn};
+use super::table::{Run, Spec, find};
+use crate::commands::{Args, is_word};
+use crate::dispatch::Call;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the socket failed")]
+    Socket(#[from] io::Error),
+    #[error("the client took too little of its output")]
+    OutputTooBig,
+    #[error("the client took nothing of its output for too long")]
+    OutputStalled,
+    #[error("the client did not authenticate in time")]
+    NotAuthenticated,
+    #[error("the node stopped before all answers were there")]
+    NotDrained,
+}
+
+/// One client's connection.
+pub(super) struct Connection {
+    door: Arc<Door>,
+    stream: TcpStream,
+    session: Session,
+    parser: RequestParser,
+    input: BytesMut,
+    output: BytesMut,
+    /// The request that was parsed last.
+    args: Vec<Bytes>,
+    /// Its row, where it has to wait for earlier ones.
+    held: Option<&'static Spec>,
+    queue: Queue,
+    /// Requests may be left in the input, for which there was no room.
+    starved: bool,
+    /// No further request is taken; the connection ends when all replies are sent.
+    closing: bool,
+    opened: Instant,
+    stalled: Option<Instant>,
+    draining: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) fn new(door: Arc<Door>, stream: TcpStream, session: Session) -> Self {
+        Self {
+            door,
+            stream,
+            session,
+            parser: RequestParser::new(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            args: Vec::new(),
+            held: None,
+            queue: Queue::default(),
+            starved: false,
+            closing: false,
+            opened: Instant::now(),
+            stalled: None,
+            draining: None,
+        }
+    }
+
+    /// Serves the client until it goes, misbehaves or is told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), Ended> {
+        let mut stopped = pin!(stop.cancelled());
+        loop {
+            self.advance().await;
+            let authenticated = self.session.authenticated;
+            if self.output.len() > self.door.output_bytes_max(authenticated) {
+                self.door.counters.output_closed.add(1);
+                return Err(Ended::OutputTooBig);
+            }
+            self.send()?;
+            if self.starved && self.has_room() {
+                continue;
+            }
+            if self.closing && self.queue.is_empty() && self.output.is_empty() {
+                return Ok(());
+            }
+            self.forget_buffers();
+            self.wait(stopped.as_mut()).await?;
+        }
+    }
+
+    /// Starts what may be started and takes what was answered, until neither goes on.
+    async fn advance(&mut self) {
+        loop {
+            self.start_requests();
+            if !self.queue.take(&mut self.output, &self.door).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until something can go on.
+    async fn wait(&mut self, stopped: Pin<&mut impl Future<Output = ()>>) -> Result<(), Ended> {
+        let deadline = self.deadline();
+        let at = deadline.as_ref().map_or_else(Instant::now, |(at, _)| *at);
+        let wants_input = self.wants_input();
+        tokio::select! {
+            biased;
+            () = self.queue.front_done(), if !self.queue.is_empty() => {}
+            ready = self.stream.writable(), if !self.output.is_empty() => ready?,
+            ready = self.stream.readable(), if wants_input => {
+                ready?;
+                self.receive()?;
+            }
+            () = stopped, if self.draining.is_none() => {
+                self.closing = true;
+                self.draining = Some(Instant::now());
+            }
+            () = tokio::time::sleep_until(at), if deadline.is_some() => {
+                if let Some((_, ended)) = deadline {
+                    return Err(ended);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first moment at which patience ends, and with which words.
+    fn deadline(&self) -> Option<(Instant, Ended)> {
+        let strange = (!self.session.authenticated).then_some(self.opened);
+        [
+            (self.draining, limits::DRAIN_WITHIN, Ended::NotDrained),
+            (self.stalled, limits::OUTPUT_STALLED_MAX, Ended::OutputStalled),
+            (strange, limits::AUTHENTICATE_WITHIN, Ended::NotAuthenticated),
+        ]
+        .into_iter()
+        .filter_map(|(since, within, ended)| Some((since? + within, ended)))
+        .min_by_key(|(at, _)| *at)
+    }
+
+    fn wants_input(&self) -> bool {
+        !self.closing && self.held.is_none() && self.has_room()
+    }
+
+    /// Whether another request may be started, as far as what is unanswered and unsent decides.
+    fn has_room(&self) -> bool {
+        let output_max = self.door.output_bytes_max(self.session.authenticated);
+        self.queue.has_room() && self.output.len() < limits::OUTPUT_BYTES_SOFT.min(output_max / 2)
+    }
+
+    /// Takes what the socket has.
+    fn receive(&mut self) -> io::Result<()> {
+        let missing = self.parser.bytes_missing(&self.input);
+        // Grows by what came already at most: a length that was only announced takes no memory.
+        let most = self.input.len().clamp(limits::READ_BYTES, limits::READ_BYTES_MAX);
+        self.input.reserve(missing.clamp(limits::READ_BYTES, most));
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => self.closing = true,
+            Ok(bytes) => {
+                self.door.counters.input_bytes.add(bytes);
+                self.session.client.note_active(self.door.now_ms());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Gives the socket what it takes.
+    fn send(&mut self) -> io::Result<()> {
+        let before = self.output.len();
+        while !self.output.is_empty() {
+            match self.stream.try_write(&self.output) {
+                Ok(bytes) => self.output.advance(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let sent = before - self.output.len();
+        self.door.counters.output_bytes.add(sent);
+        if self.output.is_empty() {
+            self.stalled = None;
+        } else if sent > 0 || self.stalled.is_none() {
+            self.stalled = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// A connection that waits for its client holds no buffers.
+    fn forget_buffers(&mut self) {
+        if self.input.is_empty() && self.queue.is_empty() && self.held.is_none() {
+            self.input = BytesMut::new();
+        }
+        if self.output.is_empty() && self.output.capacity() > limits::READ_BYTES {
+            self.output = BytesMut::new();
+        }
+    }
+
+    /// Starts every complete request that there is room for.
+    fn start_requests(&mut self) {
+        let mut started = 0;
+        while !self.session.quitting && self.has_room() {
+            let Some(spec) = self.held.take().or_else(|| self.next_request()) else { break };
+            if !self.queue.lets_start(&spec.run) {
+                self.held = Some(spec);
+                break;
+            }
+            started += 1;
+            self.start(spec);
+            self.args.clear();
+        }
+        if self.args.is_empty() && self.args.capacity() > limits::IN_FLIGHT_COUNT_MAX {
+            self.args = Vec::new();
+        }
+        self.starved = !self.session.quitting && !self.has_room();
+        self.closing |= self.session.quitting;
+        self.door.counters.commands.add(started);
+    }
+
+    /// The row of the next request that has one and may be asked; those before it have their
+    /// error. The arguments stand in `args`.
+    fn next_request(&mut self) -> Option<&'static Spec> {
+        loop {
+            // A client that closed its side has its last requests answered; a bad one doesn't.
+            if self.session.quitting || !self.has_room() {
+                return None;
+            }
+            let limits = self.door.limits(self.session.authenticated);
+            match self.parser.next(&mut self.input, &limits, &mut self.args) {
+                Ok(false) => return None,
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::debug!(client = %self.session.client.address, %error, "bad request");
+                    self.refuse(&format!("ERR {error}"));
+                    self.session.quitting = true;
+                    return None;
+                }
+            }
+            match find(&self.args) {
+                Ok(spec) if self.session.authenticated || spec.flags.no_auth => return Some(spec),
+                Ok(_) => self.refuse(&SyntaxError::NoAuth.to_string()),
+                Err(SyntaxError::UnknownCommand { .. }) if is_http(&self.args) => {
+                    tracing::warn!(client = %self.session.client.address, "HTTP on the RESP port");
+                    self.session.quitting = true;
+                    return None;
+                }
+                Err(error) => self.refuse(&error.to_string()),
+            }
+        }
+    }
+
+    fn refuse(&mut self, text: &str) {
+        self.door.counters.errors.add(1);
+        let protocol = self.session.protocol;
+        Writer::new(self.queue.end(&mut self.output), protocol).error(text);
+    }
+
+    /// Starts a request that may start.
+    fn start(&mut self, spec: &'static Spec) {
+        let (shards, args) = (&self.door.shards, &self.args);
+        let asked = match &spec.run {
+            Run::Local(run) => return self.answer(*run),
+            Run::Read(parse) => {
+                parse(args).map(|query| (Call::read(shards, query), Asked::Read, Nothing::Array))
+            }
+            Run::Write(parse) => parse(args)
+                .and_then(|command| fitting(command, self.door.options.entry_bytes_max))
+                .map(|command| (Call::write(shards, command), Asked::Write, Nothing::String)),
+            Run::ReadGroup(parse) => parse(args)
+                .map(|read| (Call::read_group(shards, read), Asked::Write, Nothing::Array)),
+            Run::Container(_) => Err(SyntaxError::Syntax),
+        };
+        match asked {
+            Ok((call, asked, nothing)) => {
+                let bytes = args.iter().map(Bytes::len).sum();
+                let protocol = self.session.protocol;
+                self.queue.push(Question { call, asked, nothing, protocol, bytes, outcome: None });
+            }
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    /// Answers a request without asking anybody.
+    fn answer(&mut self, run: fn(&mut Turn<'_>, Args<'_>) -> Result<(), SyntaxError>) {
+        let protocol = self.session.protocol;
+        let out = Writer::new(self.queue.end(&mut self.output), protocol);
+        let mut turn = Turn { door: &self.door, session: &mut self.session, out };
+        if let Err(error) = run(&mut turn, &self.args) {
+            turn.out.error(&error.to_string());
+            self.door.counters.errors.add(1);
+        }
+    }
+}
+
+/// An entry may have so many bytes, names and values together.
+fn fitting(command: Command, entry_bytes_max: usize) -> Result<Command, SyntaxError> {
+    match &command {
+        Command::Add(add) if add.fields.iter().map(Bytes::len).sum::<usize>() > entry_bytes_max => {
+            Err(SyntaxError::EntryTooBig)
+        }
+        _ => Ok(command),
+    }
+}
+
+/// Whether a browser was led to send its requests here, as in Redis.
+fn is_http(args: &[Bytes]) -> bool {
+    args.first().is_some_and(|name| is_word(name, "POST") || is_word(name, "HOST:"))
+}

@@ -1,0 +1,48 @@
+//! Every limit of the RESP door that isn't configured, with its reason.
+
+use std::time::Duration;
+
+/// What an argument may have beyond `entry_bytes_max`: so that an entry a little too big gets an
+/// error that names the reason, not the end of its connection.
+pub(super) const BULK_BYTES_ROOM: usize = 1 << 20;
+
+/// What a request may have beyond `entry_bytes_max`: room for the ids of an XACK or XDEL of half a
+/// million entries.
+pub(super) const REQUEST_BYTES_ROOM: usize = 16 << 20;
+
+/// Requests of one connection that may wait for the shards. A pipeline that is deeper is taken in
+/// several turns.
+pub(super) const IN_FLIGHT_COUNT_MAX: usize = 1024;
+
+/// Bytes of the same. A request that is bigger waits alone.
+pub(super) const IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
+
+/// Reads of one connection that may wait for the shards: an answer may be large.
+pub(super) const READS_IN_FLIGHT_MAX: usize = 32;
+
+/// Unsent bytes above which a connection's further requests wait.
+pub(super) const OUTPUT_BYTES_SOFT: usize = 1 << 20;
+
+/// Unsent bytes of a client that has yet to authenticate (CVE-2025-21605: there was no limit).
+pub(super) const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// For how long a client may have yet to authenticate: long enough for a person who types.
+pub(super) const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(60);
+
+/// For how long a client may take nothing of what waits for it.
+pub(super) const OUTPUT_STALLED_MAX: Duration = Duration::from_secs(60);
+
+/// For how long a node that stops waits for the answers of a connection.
+pub(super) const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Bytes read at once at least. A pipeline of 100 small XADDs fits.
+pub(super) const READ_BYTES: usize = 16 << 10;
+
+/// Bytes read at once at most, where a big request is arriving.
+pub(super) const READ_BYTES_MAX: usize = 1 << 20;
+
+/// For how long no connection is taken after the machine had no descriptor or memory for one.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const _: () = assert!(OUTPUT_BYTES_SOFT <= IN_FLIGHT_BYTES_MAX);
+const _: () = assert!(READ_BYTES < READ_BYTES_MAX);

@@ -1,0 +1,169 @@
+//! Takes connections and gives each its task. Never a request.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::Clock;
+use raft::Shards;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clients::Client;
+use super::connection::Connection;
+use super::door::{Door, Options, Stats};
+use super::limits;
+use super::session::Session;
+use crate::metrics;
+
+/// One RESP port.
+pub struct Service {
+    listener: TcpListener,
+    door: Arc<Door>,
+}
+
+impl Service {
+    /// Serves `shards` on a socket that listens already. To be called inside a runtime.
+    pub fn new(
+        listener: std::net::TcpListener,
+        options: Options,
+        shards: Arc<dyn Shards>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let door = Arc::new(Door::new(options, address, shards, clock));
+        Ok(Self { listener, door })
+    }
+
+    /// Something to ask the port by while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle { door: Arc::clone(&self.door) }
+    }
+
+    /// Takes connections until told to stop, then waits until each has its answers. Every
+    /// connection is a task of the runtime that this runs in.
+    pub async fn run(self, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                taken = self.listener.accept() => match taken {
+                    Ok((stream, address)) => {
+                        self.serve(stream, address, &connections, stop.clone());
+                    }
+                    Err(error) => self.survive(&error).await,
+                },
+            }
+        }
+        drop(self.listener);
+        connections.close();
+        connections.wait().await;
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        connections: &TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let door = Arc::clone(&self.door);
+        if door.clients.count() >= door.options.connections_max {
+            door.counters.connections_refused.add(1);
+            metrics::observe_connection_refused();
+            refuse(stream);
+            return;
+        }
+        // Replies leave at once: they are written together already.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(client = %address, %error, "no TCP_NODELAY");
+        }
+        let local_address = stream.local_addr().unwrap_or(door.address);
+        let id = door.clients.next_id();
+        let client = Arc::new(Client::new(id, address, local_address, door.now_ms()));
+        let guest = Guest::new(Arc::clone(&door), Arc::clone(&client));
+        connections.spawn(async move {
+            let session = Session::new(&door, client);
+            let ended = Connection::new(door, stream, session).run(stop).await;
+            if let Err(reason) = ended {
+                tracing::debug!(client = %address, %reason, "connection closed");
+            }
+            drop(guest);
+        });
+    }
+
+    /// CVE-2025-48367: an error of accepting one connection must not end the port.
+    async fn survive(&self, error: &io::Error) {
+        self.door.counters.accept_failed.add(1);
+        if is_of_the_client(error) {
+            tracing::debug!(%error, "a connection was gone before it was taken");
+            return;
+        }
+        // Descriptors or memory are out: taking connections again at once would fail again.
+        if self.door.counters.accept_failed.get().is_power_of_two() {
+            tracing::warn!(%error, "cannot take connections for now");
+        }
+        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+    }
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}
+
+/// Says why, as far as the socket takes it at once, and closes.
+fn refuse(stream: TcpStream) {
+    let said = stream
+        .into_std()
+        .and_then(|mut stream| stream.write_all(b"-ERR max number of clients reached\r\n"));
+    if let Err(error) = said {
+        tracing::debug!(%error, "a refused client was gone");
+    }
+}
+
+/// A connection's place among the clients: left however the connection ends.
+struct Guest {
+    door: Arc<Door>,
+    client: Arc<Client>,
+}
+
+impl Guest {
+    fn new(door: Arc<Door>, client: Arc<Client>) -> Self {
+        door.counters.connections.add(1);
+        door.clients.insert(Arc::clone(&client));
+        metrics::observe_connection_opened();
+        Self { door, client }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.door.clients.remove(self.client.id);
+        metrics::observe_connection_closed();
+    }
+}
+
+/// Asks a port how it is.
+#[derive(Clone)]
+pub struct Handle {
+    door: Arc<Door>,
+}
+
+impl Handle {
+    /// Where the port listens.
+    pub fn address(&self) -> SocketAddr {
+        self.door.address
+    }
+
+    /// What happened at the port so far.
+    pub fn stats(&self) -> Stats {
+        self.door.stats()
+    }
+}

@@ -1,0 +1,168 @@
+//! What a connection owes its client, in order: answers that are on their way, and replies that
+//! are written but have to wait for those before them. Never a socket.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, BytesMut};
+use raft::Outcome;
+use resp::{Protocol, Writer};
+
+use super::door::Door;
+use super::error::{Asked, propose_error_text};
+use super::limits;
+use super::reply::{self, Nothing};
+use super::table::Run;
+use crate::dispatch::Call;
+
+/// An answer that is on its way, and how to tell it.
+pub(super) struct Question {
+    pub(super) call: Call,
+    pub(super) asked: Asked,
+    pub(super) nothing: Nothing,
+    /// As the client spoke when it asked.
+    pub(super) protocol: Protocol,
+    /// Of the request.
+    pub(super) bytes: usize,
+    pub(super) outcome: Option<Outcome>,
+}
+
+enum Owed {
+    Answer(Box<Question>),
+    Written(BytesMut),
+}
+
+impl Owed {
+    /// Of an answer, whether what it will propose is still open.
+    fn is_looking(&self) -> Option<bool> {
+        match self {
+            Self::Answer(question) => Some(question.call.is_looking()),
+            Self::Written(_) => None,
+        }
+    }
+}
+
+/// Everything owed, oldest first.
+#[derive(Default)]
+pub(super) struct Queue {
+    owed: VecDeque<Owed>,
+    bytes: usize,
+    reads: usize,
+    writes: usize,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// Whether another request may be started.
+    pub(super) fn has_room(&self) -> bool {
+        self.owed.len() < limits::IN_FLIGHT_COUNT_MAX
+            && self.bytes < limits::IN_FLIGHT_BYTES_MAX
+            && self.reads < limits::READS_IN_FLIGHT_MAX
+    }
+
+    /// Whether the order of the connection lets a request start: reads see all earlier writes, and
+    /// no later one. A call that looks before it proposes is both.
+    pub(super) fn lets_start(&self, run: &Run) -> bool {
+        let looking = || self.owed.iter().find_map(Owed::is_looking).unwrap_or(false);
+        match run {
+            Run::Local(_) | Run::Container(_) => true,
+            Run::Read(_) => self.writes == 0,
+            Run::Write(_) => self.reads == 0 && !looking(),
+            Run::ReadGroup(_) => self.reads == 0 && self.writes == 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, question: Question) {
+        self.bytes += question.bytes;
+        match question.asked {
+            Asked::Read => self.reads += 1,
+            Asked::Write => self.writes += 1,
+        }
+        self.owed.push_back(Owed::Answer(Box::new(question)));
+    }
+
+    /// Where a reply is to be written that comes after everything owed.
+    pub(super) fn end<'a>(&'a mut self, output: &'a mut BytesMut) -> &'a mut BytesMut {
+        if self.owed.is_empty() {
+            return output;
+        }
+        if !matches!(self.owed.back(), Some(Owed::Written(_))) {
+            self.owed.push_back(Owed::Written(BytesMut::new()));
+        }
+        match self.owed.back_mut() {
+            Some(Owed::Written(written)) => written,
+            _ => output,
+        }
+    }
+
+    /// Moves what is there to the output, up to the first answer that isn't. Says whether that was
+    /// anything.
+    pub(super) async fn take(&mut self, output: &mut BytesMut, door: &Door) -> bool {
+        std::future::poll_fn(|context| Poll::Ready(self.take_now(context, output, door))).await
+    }
+
+    fn take_now(&mut self, context: &mut Context<'_>, output: &mut BytesMut, door: &Door) -> bool {
+        let mut took = false;
+        while let Some(front) = self.owed.front_mut() {
+            if let Owed::Answer(question) = front
+                && question.poll(context).is_pending()
+            {
+                break;
+            }
+            took = true;
+            match self.owed.pop_front() {
+                Some(Owed::Written(written)) => output.put(written),
+                Some(Owed::Answer(question)) => {
+                    self.bytes -= question.bytes;
+                    match question.asked {
+                        Asked::Read => self.reads -= 1,
+                        Asked::Write => self.writes -= 1,
+                    }
+                    if question.tell(output) {
+                        door.counters.errors.add(1);
+                    }
+                }
+                None => {}
+            }
+        }
+        took
+    }
+
+    /// Waits until the oldest thing owed is there.
+    pub(super) async fn front_done(&mut self) {
+        std::future::poll_fn(|context| match self.owed.front_mut() {
+            Some(Owed::Answer(question)) => question.poll(context),
+            Some(Owed::Written(_)) | None => Poll::Ready(()),
+        })
+        .await;
+    }
+}
+
+impl Question {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.outcome.is_none() {
+            // Without the runtime's budget, which would end a turn in the middle of a batch.
+            let mut call = tokio::task::unconstrained(&mut self.call);
+            self.outcome = Some(std::task::ready!(Pin::new(&mut call).poll(context)));
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes the answer; says whether it is an error.
+    fn tell(self, output: &mut BytesMut) -> bool {
+        let mut out = Writer::new(output, self.protocol);
+        match self.outcome {
+            Some(Ok(reply)) => reply::write(&mut out, &reply, self.nothing),
+            Some(Err(error)) => {
+                out.error(&propose_error_text(&error, self.asked));
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! What the shards answer, in the shapes of RESP2 and RESP3 that clients know from Redis 7.2.
+//! Never a decision about what the answer is.
+
+use bytes::Bytes;
+use resp::Writer;
+use streams::id::EntryId;
+use streams::reply::{
+    Claimed, ConsumerFullInfo, ConsumerInfo, Entry, GroupFullInfo, GroupInfo, PendingDetail,
+    PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
+};
+
+use super::error::refusal_text;
+
+/// What "nothing" looks like to the client that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// No id: XADD.
+    String,
+    /// No entries: reads.
+    Array,
+}
+
+/// Writes an answer; says whether it is an error.
+pub(crate) fn write(out: &mut Writer<'_>, reply: &Reply<Entry>, nothing: Nothing) -> bool {
+    match reply {
+        Reply::Ok => out.simple("OK"),
+        Reply::Nil => match nothing {
+            Nothing::String => out.null(),
+            Nothing::Array => out.null_array(),
+        },
+        Reply::Count(count) => out.unsigned(*count),
+        Reply::Added(added) => id(out, *added),
+        Reply::Entries(found) => entries(out, found),
+        Reply::Ids(found) => ids(out, found),
+        Reply::Streams(streams) => {
+            write_streams(out, streams);
+        }
+        Reply::AutoClaimed { next, claimed, deleted } => {
+            out.array(3);
+            id(out, *next);
+            match claimed {
+                Claimed::Entries(claimed) => entries(out, claimed),
+                Claimed::Ids(claimed) => ids(out, claimed),
+            }
+            ids(out, deleted);
+        }
+        Reply::PendingSummary(summary) => pending_summary(out, summary),
+        Reply::Pending(lines) => each(out, lines, pending_entry),
+        Reply::Stream(info) => stream(out, info),
+        Reply::StreamFull(info) => stream_full(out, info),
+        Reply::Groups(groups) => each(out, groups, |out, info| {
+            out.map(6);
+            group(out, info);
+        }),
+        Reply::Consumers(consumers) => each(out, consumers, consumer),
+        Reply::Type { exists } => out.simple(if *exists { "stream" } else { "none" }),
+        Reply::Refused(refusal) => {
+            out.error(&refusal_text(refusal));
+            return true;
+        }
+    }
+    false
+}
+
+fn each<T>(out: &mut Writer<'_>, items: &[T], write: impl Fn(&mut Writer<'_>, &T)) {
+    out.array(items.len());
+    items.iter().for_each(|item| write(out, item));
+}
+
+fn id(out: &mut Writer<'_>, id: EntryId) {
+    let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (ms, seq) = (ms.format(id.ms).as_bytes(), seq.format(id.seq).as_bytes());
+    let mut text = [0u8; 41];
+    text[..ms.len()].copy_from_slice(ms);
+    text[ms.len()] = b'-';
+    let end = ms.len() + 1 + seq.len();
+    text[ms.len() + 1..end].copy_from_slice(seq);
+    out.bulk(&text[..end]);
+}
+
+fn ids(out: &mut Writer<'_>, found: &[EntryId]) {
+    each(out, found, |out, found| id(out, *found));
+}
+
+fn entries(out: &mut Writer<'_>, found: &[Entry]) {
+    each(out, found, entry);
+}
+
+/// `[id, [name, value, ...]]`, and no fields where the entry is gone.
+fn entry(out: &mut Writer<'_>, entry: &Entry) {
+    out.array(2);
+    id(out, entry.id);
+    match &entry.fields {
+        Some(fields) => each(out, fields, |out, field| out.bulk(field)),
+        None => out.null_array(),
+    }
+}
+
+/// An array of pairs in RESP2, a map in RESP3.
+fn write_streams(out: &mut Writer<'_>, streams: &[(Bytes, Vec<Entry>)]) {
+    let resp3 = out.protocol() == resp::Protocol::Resp3;
+    if resp3 {
+        out.map(streams.len());
+    } else {
+        out.array(streams.len());
+    }
+    for (key, found) in streams {
+        if !resp3 {
+            out.array(2);
+        }
+        out.bulk(key);
+        entries(out, found);
+    }
+}
+
+fn pending_summary(out: &mut Writer<'_>, summary: &PendingSummary) {
+    out.array(4);
+    out.unsigned(summary.total);
+    let Some((first, last)) = summary.range else {
+        out.null();
+        out.null();
+        out.null_array();
+        return;
+    };
+    id(out, first);
+    id(out, last);
+    each(out, &summary.consumers, |out, (name, count)| {
+        out.array(2);
+        out.bulk(name);
+        out.bulk(itoa::Buffer::new().format(*count));
+    });
+}
+
+fn pending_entry(out: &mut Writer<'_>, line: &PendingEntry) {
+    out.array(4);
+    id(out, line.id);
+    out.bulk(&line.consumer);
+    out.unsigned(line.idle_ms);
+    out.unsigned(line.deliveries);
+}
+
+fn stream(out: &mut Writer<'_>, info: &StreamInfo<Entry>) {
+    out.map(10);
+    summary(out, &info.summary);
+    out.bulk("groups");
+    out.unsigned(info.groups_count);
+    for (name, found) in [("first-entry", &info.first), ("last-entry", &info.last)] {
+        out.bulk(name);
+        match found {
+            Some(found) => entry(out, found),
+            None => out.null(),
+        }
+    }
+}
+
+fn summary(out: &mut Writer<'_>, summary: &StreamSummary) {
+    number(out, "length", summary.length);
+    number(out, "radix-tree-keys", summary.blocks_count);
+    number(out, "radix-tree-nodes", summary.tree_nodes_count);
+    out.bulk("last-generated-id");
+    id(out, summary.last_id);
+    out.bulk("max-deleted-entry-id");
+    id(out, summary.max_deleted_id);
+    number(out, "entries-added", summary.entries_added);
+    out.bulk("recorded-first-entry-id");
+    id(out, summary.first_id);
+}
+
+fn number(out: &mut Writer<'_>, name: &str, value: u64) {
+    out.bulk(name);
+    out.unsigned(value);
+}
+
+fn number_or_null(out: &mut Writer<'_>, name: &str, value: Option<u64>) {
+    out.bulk(name);
+    match value {
+        Some(value) => out.unsigned(value),
+        None => out.null(),
+    }
+}
+
+/// A number, or -1 for never.
+fn number_or_never(out: &mut Writer<'_>, name: &str, value: Option<u64>) {
+    out.bulk(name);
+    match value {
+        Some(value) => out.unsigned(value),
+        None => out.integer(-1),
+    }
+}
+
+/// The six pairs of a group, without the line that announces them.
+fn group(out: &mut Writer<'_>, info: &GroupInfo) {
+    out.bulk("name");
+    out.bulk(&info.name);
+    number(out, "consumers", info.consumers_count);
+    number(out, "pending", info.pending_count);
+    out.bulk("last-delivered-id");
+    id(out, info.last_delivered_id);
+    number_or_null(out, "entries-read", info.entries_read);
+    number_or_null(out, "lag", info.lag);
+}
+
+fn consumer(out: &mut Writer<'_>, info: &ConsumerInfo) {
+    out.map(4);
+    out.bulk("name");
+    out.bulk(&info.name);
+    number(out, "pending", info.pending_count);
+    number(out, "idle", info.idle_ms);
+    number_or_never(out, "inactive", info.inactive_ms);
+}
+
+fn stream_full(out: &mut Writer<'_>, info: &StreamFullInfo<Entry>) {
+    out.map(9);
+    summary(out, &info.summary);
+    out.bulk("entries");
+    entries(out, &info.entries);
+    out.bulk("groups");
+    each(out, &info.groups, group_full);
+}
+
+fn group_full(out: &mut Writer<'_>, full: &GroupFullInfo) {
+    let info = &full.info;
+    out.map(7);
+    out.bulk("name");
+    out.bulk(&info.name);
+    out.bulk("last-delivered-id");
+    id(out, info.last_delivered_id);
+    number_or_null(out, "entries-read", info.entries_read);
+    number_or_null(out, "lag", info.lag);
+    number(out, "pel-count", info.pending_count);
+    out.bulk("pending");
+    each(out, &full.pending, |out, pending| {
+        out.array(4);
+        id(out, pending.id);
+        out.bulk(&pending.consumer);
+        delivery(out, pending);
+    });
+    out.bulk("consumers");
+    each(out, &full.consumers, consumer_full);
+}
+
+fn consumer_full(out: &mut Writer<'_>, full: &ConsumerFullInfo) {
+    out.map(5);
+    out.bulk("name");
+    out.bulk(&full.name);
+    number(out, "seen-time", full.seen_ms);
+    number_or_never(out, "active-time", full.active_ms);
+    number(out, "pel-count", full.pending_count);
+    out.bulk("pending");
+    each(out, &full.pending, |out, pending| {
+        out.array(3);
+        id(out, pending.id);
+        delivery(out, pending);
+    });
+}
+
+fn delivery(out: &mut Writer<'_>, pending: &PendingDetail) {
+    out.unsigned(pending.delivered_ms);
+    out.unsigned(pending.deliveries);
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use resp::{Protocol, ReplyParser};
+    use streams::error::Refusal;
+
+    use super::*;
+
+    fn shown(reply: &Reply<Entry>, protocol: Protocol) -> String {
+        let mut out = BytesMut::new();
+        write(&mut Writer::new(&mut out, protocol), reply, Nothing::Array);
+        let value = ReplyParser::new().next(&mut out).unwrap().expect("one whole reply");
+        assert!(out.is_empty(), "more than one reply");
+        value.to_string()
+    }
+
+    fn check(reply: Reply<Entry>, resp2: &str, resp3: &str) {
+        assert_eq!(shown(&reply, Protocol::Resp2), resp2);
+        assert_eq!(shown(&reply, Protocol::Resp3), resp3);
+    }
+
+    fn five() -> Entry {
+        Entry { id: EntryId::new(5, 1), fields: Some(vec!["a".into(), "1".into()]) }
+    }
+
+    #[test]
+    fn plain_answers() {
+        check(Reply::Ok, "+OK", "+OK");
+        check(Reply::Nil, "nil-array", "nil");
+        check(Reply::Count(3), ":3", ":3");
+        let max = "'18446744073709551615-18446744073709551615'";
+        check(Reply::Added(EntryId::MAX), max, max);
+        check(Reply::Type { exists: true }, "+stream", "+stream");
+        check(Reply::Refused(Refusal::NoKey), "-ERR no such key", "-ERR no such key");
+    }
+
+    #[test]
+    fn entries_by_stream_are_pairs_or_a_map() {
+        let gone = Entry { id: EntryId::new(6, 0), fields: None };
+        check(
+            Reply::Streams(vec![("s".into(), vec![five(), gone])]),
+            "*1[*2['s', *2[*2['5-1', *2['a', '1']], *2['6-0', nil-array]]]]",
+            "%1{'s': *2[*2['5-1', *2['a', '1']], *2['6-0', nil]]}",
+        );
+    }
+
+    #[test]
+    fn what_is_pending() {
+        check(
+            Reply::PendingSummary(PendingSummary::default()),
+            "*4[:0, nil, nil, nil-array]",
+            "*4[:0, nil, nil, nil]",
+        );
+        let id = EntryId::new(5, 1);
+        let summary =
+            PendingSummary { total: 1, range: Some((id, id)), consumers: vec![("c".into(), 1)] };
+        let expected = "*4[:1, '5-1', '5-1', *1[*2['c', '1']]]";
+        check(Reply::PendingSummary(summary), expected, expected);
+        let claimed = Claimed::Entries(vec![five()]);
+        let expected = "*3['0-0', *1[*2['5-1', *2['a', '1']]], *1['5-1']]";
+        let next = EntryId::MIN;
+        check(Reply::AutoClaimed { next, claimed, deleted: vec![id] }, expected, expected);
+    }
+
+    #[test]
+    fn descriptions_have_the_pairs_of_redis_7_2() {
+        let summary = StreamSummary {
+            length: 1,
+            blocks_count: 1,
+            tree_nodes_count: 2,
+            last_id: EntryId::new(9, 9),
+            max_deleted_id: EntryId::new(5, 1),
+            entries_added: 9,
+            first_id: EntryId::new(6, 0),
+        };
+        let info = StreamInfo { summary, groups_count: 1, first: Some(five()), last: None };
+        check(
+            Reply::Stream(Box::new(info)),
+            "*20['length', :1, 'radix-tree-keys', :1, 'radix-tree-nodes', :2, \
+             'last-generated-id', '9-9', 'max-deleted-entry-id', '5-1', 'entries-added', :9, \
+             'recorded-first-entry-id', '6-0', 'groups', :1, 'first-entry', \
+             *2['5-1', *2['a', '1']], 'last-entry', nil]",
+            "%10{'length': :1, 'radix-tree-keys': :1, 'radix-tree-nodes': :2, \
+             'last-generated-id': '9-9', 'max-deleted-entry-id': '5-1', 'entries-added': :9, \
+             'recorded-first-entry-id': '6-0', 'groups': :1, 'first-entry': \
+             *2['5-1', *2['a', '1']], 'last-entry': nil}",
+        );
+        let never =
+            ConsumerInfo { name: "c".into(), pending_count: 0, idle_ms: 7, inactive_ms: None };
+        check(
+            Reply::Consumers(vec![never]),
+            "*1[*8['name', 'c', 'pending', :0, 'idle', :7, 'inactive', :-1]]",
+            "*1[%4{'name': 'c', 'pending': :0, 'idle': :7, 'inactive': :-1}]",
+        );
+    }
+
+    #[test]
+    fn a_full_description_shows_groups_and_consumers() {
+        let detail = || PendingDetail {
+            id: EntryId::new(5, 1),
+            consumer: "c".into(),
+            delivered_ms: 100,
+            deliveries: 2,
+        };
+        let group = GroupFullInfo {
+            info: GroupInfo {
+                name: "g".into(),
+                consumers_count: 1,
+                pending_count: 1,
+                last_delivered_id: EntryId::new(5, 1),
+                entries_read: None,
+                lag: Some(0),
+            },
+            pending: vec![detail()],
+            consumers: vec![ConsumerFullInfo {
+                name: "c".into(),
+                seen_ms: 100,
+                active_ms: None,
+                pending_count: 1,
+                pending: vec![detail()],
+            }],
+        };
+        let mut out = BytesMut::new();
+        group_full(&mut Writer::new(&mut out, Protocol::Resp3), &group);
+        let value = ReplyParser::new().next(&mut out).unwrap().expect("one whole reply");
+        assert_eq!(
+            value.to_string(),
+            "%7{'name': 'g', 'last-delivered-id': '5-1', 'entries-read': nil, 'lag': :0, \
+             'pel-count': :1, 'pending': *1[*4['5-1', 'c', :100, :2]], 'consumers': \
+             *1[%5{'name': 'c', 'seen-time': :100, 'active-time': :-1, 'pel-count': :1, \
+             'pending': *1[*3['5-1', :100, :2]]}]}"
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Every command in one sorted table: name, arity, keys, flags, who answers, and what it is for.
+//! `COMMAND`, arity errors and dispatch all read it. Never a second list.
+
+use bytes::Bytes;
+use streams::command::{Command, ReadGroup};
+use streams::query::Query;
+
+use super::error::SyntaxError;
+use super::session::Turn;
+use crate::commands::{
+    Args, client, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim, xdel,
+    xgroup, xinfo, xlen, xpending, xrange, xread, xsetid, xtrim,
+};
+
+/// One command.
+pub(crate) struct Spec {
+    /// Upper case.
+    pub(crate) name: &'static str,
+    /// Arguments, the name included (and a subcommand's both names): so many, or at least so many
+    /// where negative.
+    pub(crate) arity: i32,
+    pub(crate) keys: Keys,
+    pub(crate) flags: Flags,
+    pub(crate) run: Run,
+    pub(crate) doc: &'static Doc,
+}
+
+/// Who answers.
+pub(crate) enum Run {
+    /// This connection, at once.
+    Local(fn(&mut Turn<'_>, Args<'_>) -> Result<(), SyntaxError>),
+    /// The state of the shards that the query is about, behind a read barrier.
+    Read(fn(Args<'_>) -> Result<Query, SyntaxError>),
+    /// The log of the shards that the command is about.
+    Write(fn(Args<'_>) -> Result<Command, SyntaxError>),
+    /// The state first, and the log where there is something to deliver.
+    ReadGroup(fn(Args<'_>) -> Result<ReadGroup, SyntaxError>),
+    /// A subcommand of these.
+    Container(&'static [Spec]),
+}
+
+/// Where a command's keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    /// One, at this position.
+    At(usize),
+    /// All from this position on.
+    From(usize),
+    /// The first half of what follows STREAMS.
+    Streams,
+}
+
+impl Keys {
+    /// The keys of a request.
+    pub(crate) fn of(self, args: &[Bytes]) -> &[Bytes] {
+        match self {
+            Self::None => &[],
+            Self::At(at) => args.get(at..=at).unwrap_or_default(),
+            Self::From(from) => args.get(from..).unwrap_or_default(),
+            Self::Streams => xread::keys(args),
+        }
+    }
+}
+
+/// What `COMMAND INFO` says of a command beyond what follows from `run`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    pub(crate) fast: bool,
+    /// Takes memory: refused where there is none.
+    pub(crate) deny_oom: bool,
+    pub(crate) blocking: bool,
+    /// May be asked before authentication.
+    pub(crate) no_auth: bool,
+}
+
+const NONE: Flags = Flags { fast: false, deny_oom: false, blocking: false, no_auth: false };
+const FAST: Flags = Flags { fast: true, ..NONE };
+const OOM: Flags = Flags { deny_oom: true, ..NONE };
+const FAST_OOM: Flags = Flags { fast: true, ..OOM };
+const BLOCKING: Flags = Flags { blocking: true, ..NONE };
+const NO_AUTH: Flags = Flags { fast: true, no_auth: true, ..NONE };
+
+/// What `COMMAND DOCS` says.
+pub(crate) struct Doc {
+    pub(crate) summary: &'static str,
+    pub(crate) group: Group,
+    /// The version of Redis that had it first.
+    pub(crate) since: &'static str,
+    pub(crate) complexity: &'static str,
+}
+
+/// The family of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    Connection,
+    Generic,
+    Server,
+    Stream,
+}
+
+impl Group {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Generic => "generic",
+            Self::Server => "server",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+const fn spec(
+    name: &'static str,
+    arity: i32,
+    keys: Keys,
+    flags: Flags,
+    run: Run,
+    doc: &'static Doc,
+) -> Spec {
+    Spec { name, arity, keys, flags, run, doc }
+}
+
+use Keys::{At, From, Streams};
+use Run::{Container, Local, Read, Write};
+
+#[rustfmt::skip]
+static COMMANDS: &[Spec] = &[
+    //   name         arity keys         flags     run                         doc
+    spec("AUTH",         -2, Keys::None, NO_AUTH,  Local(connection::auth),    &connection::AUTH),
+    spec("CLIENT",       -2, Keys::None, NONE,     Container(CLIENT),          &client::DOC),
+    spec("COMMAND",      -1, Keys::None, NONE,     Container(COMMAND),         &command::DOC),
+    spec("CONFIG",       -2, Keys::None, NONE,     Container(CONFIG),          &config::DOC),
+    spec("DBSIZE",        1, Keys::None, FAST,     Read(keys::count),          &keys::DBSIZE),
+    spec("DEL",          -2, From(1),    NONE,     Write(keys::remove),        &keys::DEL),
+    spec("ECHO",          2, Keys::None, FAST,     Local(connection::echo),    &connection::ECHO),
+    spec("EXISTS",       -2, From(1),    FAST,     Read(keys::exists),         &keys::EXISTS),
+    spec("HELLO",        -1, Keys::None, NO_AUTH,  Local(connection::hello),   &connection::HELLO),
+    spec("INFO",         -1, Keys::None, NONE,     Local(info::info),          &info::DOC),
+    spec("PING",         -1, Keys::None, FAST,     Local(connection::ping),    &connection::PING),
+    spec("QUIT",         -1, Keys::None, NO_AUTH,  Local(connection::quit),    &connection::QUIT),
+    spec("RESET",         1, Keys::None, NO_AUTH,  Local(connection::reset),   &connection::RESET),
+    spec("SELECT",        2, Keys::None, FAST,     Local(connection::select),  &connection::SELECT),
+    spec("TIME",          1, Keys::None, FAST,     Local(info::time),          &info::TIME),
+    spec("TYPE",          2, At(1),      FAST,     Read(keys::type_of),        &keys::TYPE),
+    spec("UNLINK",       -2, From(1),    FAST,     Write(keys::remove),        &keys::UNLINK),
+    spec("XACK",         -4, At(1),      FAST,     Write(xack::parse),         &xack::DOC),
+    spec("XADD",         -5, At(1),      FAST_OOM, Write(xadd::parse),         &xadd::DOC),
+    spec("XAUTOCLAIM",   -6, At(1),      FAST,     Write(xautoclaim::parse),   &xautoclaim::DOC),
+    spec("XCLAIM",       -6, At(1),      FAST,     Write(xclaim::parse),       &xclaim::DOC),
+    spec("XDEL",         -3, At(1),      FAST,     Write(xdel::parse),         &xdel::DOC),
+    spec("XGROUP",       -2, Keys::None, NONE,     Container(XGROUP),          &xgroup::DOC),
+    spec("XINFO",        -2, Keys::None, NONE,     Container(XINFO),           &xinfo::DOC),
+    spec("XLEN",          2, At(1),      FAST,     Read(xlen::parse),          &xlen::DOC),
+    spec("XPENDING",     -3, At(1),      NONE,     Read(xpending::parse),      &xpending::DOC),
+    spec("XRANGE",       -4, At(1),      NONE,     Read(xrange::forward),      &xrange::XRANGE),
+    spec("XREAD",        -4, Streams,    BLOCKING, Read(xread::read),          &xread::XREAD),
+    spec("XREADGROUP",   -7, Streams,    BLOCKING, Run::ReadGroup(xread::read_group), &xread::XREADGROUP),
+    spec("XREVRANGE",    -4, At(1),      NONE,     Read(xrange::reverse),      &xrange::XREVRANGE),
+    spec("XSETID",       -3, At(1),      FAST_OOM, Write(xsetid::parse),       &xsetid::DOC),
+    spec("XTRIM",        -4, At(1),      NONE,     Write(xtrim::parse),        &xtrim::DOC),
+];
+
+#[rustfmt::skip]
+static CLIENT: &[Spec] = &[
+    spec("GETNAME",       2, Keys::None, FAST,     Local(client::get_name),    &client::GETNAME),
+    spec("HELP",          2, Keys::None, NONE,     Local(client::help),        &command::HELP_DOC),
+    spec("ID",            2, Keys::None, FAST,     Local(client::id),          &client::ID),
+    spec("INFO",          2, Keys::None, NONE,     Local(client::info),        &client::INFO),
+    spec("LIST",         -2, Keys::None, NONE,     Local(client::list),        &client::LIST),
+    spec("NO-EVICT",      3, Keys::None, FAST,     Local(client::on_off),      &client::NO_EVICT),
+    spec("NO-TOUCH",      3, Keys::None, FAST,     Local(client::on_off),      &client::NO_TOUCH),
+    spec("SETINFO",       4, Keys::None, FAST,     Local(client::set_info),    &client::SETINFO),
+    spec("SETNAME",       3, Keys::None, FAST,     Local(client::set_name),    &client::SETNAME),
+];
+
+#[rustfmt::skip]
+static COMMAND: &[Spec] = &[
+    spec("COUNT",         2, Keys::None, NONE,     Local(command::count),      &command::COUNT),
+    spec("DOCS",         -2, Keys::None, NONE,     Local(command::docs),       &command::DOCS),
+    spec("GETKEYS",      -3, Keys::None, NONE,     Local(command::get_keys),   &command::GETKEYS),
+    spec("HELP",          2, Keys::None, NONE,     Local(command::help),       &command::HELP_DOC),
+    spec("INFO",         -2, Keys::None, NONE,     Local(command::info),       &command::INFO),
+    spec("LIST",         -2, Keys::None, NONE,     Local(command::list),       &command::LIST),
+];
+
+#[rustfmt::skip]
+static CONFIG: &[Spec] = &[
+    spec("GET",          -3, Keys::None, NONE,     Local(config::get),         &config::GET),
+    spec("HELP",          2, Keys::None, NONE,     Local(config::help),        &command::HELP_DOC),
+];
+
+#[rustfmt::skip]
+static XGROUP: &[Spec] = &[
+    spec("CREATE",         -5, At(2),    OOM,      Write(xgroup::create),          &xgroup::CREATE),
+    spec("CREATECONSUMER",  5, At(2),    OOM,      Write(xgroup::create_consumer), &xgroup::CREATECONSUMER),
+    spec("DELCONSUMER",     5, At(2),    NONE,     Write(xgroup::delete_consumer), &xgroup::DELCONSUMER),
+    spec("DESTROY",         4, At(2),    NONE,     Write(xgroup::destroy),         &xgroup::DESTROY),
+    spec("HELP",            2, Keys::None, NONE,   Local(command::xgroup_help),    &command::HELP_DOC),
+    spec("SETID",          -5, At(2),    NONE,     Write(xgroup::set_id),          &xgroup::SETID),
+];
+
+#[rustfmt::skip]
+static XINFO: &[Spec] = &[
+    spec("CONSUMERS",     4, At(2),      NONE,     Read(xinfo::consumers),     &xinfo::CONSUMERS),
+    spec("GROUPS",        3, At(2),      NONE,     Read(xinfo::groups),        &xinfo::GROUPS),
+    spec("HELP",          2, Keys::None, NONE,     Local(command::xinfo_help), &command::HELP_DOC),
+    spec("STREAM",       -3, At(2),      NONE,     Read(xinfo::stream),        &xinfo::STREAM),
+];
+
+/// Every command, by name.
+pub(crate) fn all() -> &'static [Spec] {
+    COMMANDS
+}
+
+/// The row that a request is about, its subcommand's where it has any; or in Redis's words and
+/// order that there is none, or that it takes another number of arguments.
+pub(crate) fn find(args: &[Bytes]) -> Result<&'static Spec, SyntaxError> {
+    let (name, rest) = args.split_first().ok_or(SyntaxError::Syntax)?;
+    let found = lookup(COMMANDS, name).ok_or_else(|| SyntaxError::UnknownCommand {
+        name: super::Echo::new(name),
+        args: super::Echo::list(rest),
+    })?;
+    match (&found.run, rest.first()) {
+        (Container(subcommands), Some(name)) => {
+            let found_there = lookup(subcommands, name).ok_or_else(|| {
+                let (container, name) = (found.name, super::Echo::new(name));
+                SyntaxError::UnknownSubcommand { container, name }
+            })?;
+            check_arity(found_there, Some(found), args)?;
+            Ok(found_there)
+        }
+        // Only COMMAND may come alone: it describes all commands, as COMMAND INFO does.
+        (Container(subcommands), None) if found.takes(args.len()) => {
+            lookup(subcommands, b"INFO").ok_or(SyntaxError::Syntax)
+        }
+        _ => {
+            check_arity(found, None, args)?;
+            Ok(found)
+        }
+    }
+}
+
+/// The row of this name, in any case.
+pub(crate) fn lookup(specs: &'static [Spec], name: &[u8]) -> Option<&'static Spec> {
+    let upper = |byte: &u8| byte.to_ascii_uppercase();
+    let at = specs.binary_search_by(|spec| spec.name.bytes().cmp(name.iter().map(upper)));
+    at.ok().map(|at| &specs[at])
+}
+
+fn check_arity(spec: &Spec, container: Option<&Spec>, args: &[Bytes]) -> Result<(), SyntaxError> {
+    if spec.takes(args.len()) {
+        return Ok(());
+    }
+    Err(SyntaxError::Arity(spec.full_name(container)))
+}
+
+impl Spec {
+    /// Whether so many arguments are right.
+    pub(crate) fn takes(&self, args_count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { args_count >= wanted } else { args_count == wanted }
+    }
+
+    /// `xgroup|create`, as Redis names a command to clients.
+    pub(crate) fn full_name(&self, container: Option<&Spec>) -> String {
+        let name = self.name.to_ascii_lowercase();
+        match container {
+            Some(container) => format!("{}|{name}", container.name.to_ascii_lowercase()),
+            None => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Shards without replicas: plain states, applied at once, or held back until a test lets go.
+
+use std::sync::{Arc, Mutex};
+
+use base::{Clock, ClusterId, ManualClock, NodeId, ShardId};
+use raft::{NodeStatus, Outcome, Pending, ProposeError, Shards};
+use streams::command::{Command, Stamp};
+use streams::query::Query;
+use streams::reply::{EntryRef, Reply};
+use streams::{Blocks, State};
+use tokio::sync::oneshot;
+
+/// As many as it takes for two keys to be apart.
+const SHARDS_COUNT: u16 = 4;
+
+/// Something that was asked and is not answered yet.
+enum Asked {
+    Write(Command),
+    Read(Query),
+}
+
+type Held = (oneshot::Sender<Outcome>, ShardId, Asked);
+
+pub(crate) struct LoneShards {
+    states: Vec<Mutex<State>>,
+    clock: Arc<ManualClock>,
+    /// What was asked since the shards were held, if they are.
+    held: Mutex<Option<Vec<Held>>>,
+    failing: Mutex<Option<ProposeError>>,
+}
+
+impl LoneShards {
+    pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
+        let states = (0..SHARDS_COUNT).map(|_| Mutex::new(State::new())).collect();
+        Self { states, clock, held: Mutex::new(None), failing: Mutex::new(None) }
+    }
+
+    /// From now on nothing is answered.
+    pub(crate) fn hold(&self) {
+        *self.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// How many questions wait.
+    pub(crate) fn held_count(&self) -> usize {
+        self.held.lock().unwrap().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Answers what waits, oldest first, and goes on holding.
+    pub(crate) fn answer_held(&self) {
+        let held = self.held.lock().unwrap().replace(Vec::new()).unwrap_or_default();
+        self.answer_all(held);
+    }
+
+    /// Answers what waits, oldest first, and everything from now on.
+    pub(crate) fn let_go(&self) {
+        let held = self.held.lock().unwrap().take().unwrap_or_default();
+        self.answer_all(held);
+    }
+
+    /// From now on nothing succeeds.
+    pub(crate) fn fail(&self, error: Option<ProposeError>) {
+        *self.failing.lock().unwrap() = error;
+    }
+
+    fn answer_all(&self, held: Vec<Held>) {
+        for (sender, shard, asked) in held {
+            drop(sender.send(self.answer(shard, &asked)));
+        }
+    }
+
+    fn ask(&self, shard: ShardId, asked: Asked) -> Pending {
+        if let Some(held) = &mut *self.held.lock().unwrap() {
+            let (sender, pending) = Pending::new();
+            held.push((sender, shard, asked));
+            return pending;
+        }
+        Pending::ready(self.answer(shard, &asked))
+    }
+
+    fn answer(&self, shard: ShardId, asked: &Asked) -> Outcome {
+        if let Some(error) = &*self.failing.lock().unwrap() {
+            return Err(error.clone());
+        }
+        let stamp = Stamp { now_ms: self.clock.wall_ms() };
+        let blocks = Blocks::new();
+        let mut state = self.states[usize::from(shard.0)].lock().unwrap();
+        let reply: Reply<EntryRef> = match asked {
+            Asked::Write(command) => state.apply(&blocks, stamp, command).unwrap().reply,
+            Asked::Read(query) => {
+                if let Query::WouldDeliver(read) = query {
+                    state.note_seen(read, stamp);
+                }
+                state.answer(&blocks, stamp, query).unwrap()
+            }
+        };
+        Ok(state.resolve(&blocks, reply).unwrap())
+    }
+}
+
+impl Shards for LoneShards {
+    fn write(&self, shard: ShardId, command: Command) -> Pending {
+        self.ask(shard, Asked::Write(command))
+    }
+
+    fn read(&self, shard: ShardId, query: Query) -> Pending {
+        self.ask(shard, Asked::Read(query))
+    }
+
+    fn shard_of(&self, key: &[u8]) -> ShardId {
+        ShardId(topology::slot_of(key).0 % SHARDS_COUNT)
+    }
+
+    fn shards(&self) -> Vec<ShardId> {
+        (0..SHARDS_COUNT).map(ShardId).collect()
+    }
+
+    fn status(&self) -> NodeStatus {
+        let (cluster, node) = (ClusterId(7), NodeId(1));
+        NodeStatus { cluster, node, ready: true, ..NodeStatus::default() }
+    }
+}

@@ -1,0 +1,12 @@
+//! The RESP door over real sockets on loopback, in front of shards that live in this process.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
+mod client;
+mod commands;
+mod connection;
+mod door;
+mod golden;
+mod lone_shards;
+mod order;
+mod script;
