@@ -7,12 +7,8 @@ use tests::cluster::Options;
 
 #[test]
 fn nothing_is_lost_doubled_reordered_or_brought_back() {
-    let plan = Plan {
-        length: Duration::from_secs(60),
-        seed: 7,
-        options: Options::default(),
-        rate: 200,
-    };
+    let plan =
+        Plan { length: Duration::from_secs(60), seed: 7, options: Options::default(), rate: 200 };
     let verdict = run(&plan, |line| println!("{line}")).unwrap();
     println!("{verdict}");
     assert!(verdict.is_good());

@@ -30,6 +30,18 @@ impl Client {
         Ok(Self { stream, input: BytesMut::new(), parser: ReplyParser::new() })
     }
 
+    /// Whether the node has closed it. Only meaningful with no request under way.
+    pub fn is_closed(&self) -> bool {
+        let mut byte = [0];
+        if self.stream.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let looked = self.stream.peek(&mut byte);
+        let back = self.stream.set_nonblocking(false);
+        let idle = matches!(&looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        !idle || back.is_err()
+    }
+
     /// One request, one reply.
     ///
     /// # Errors

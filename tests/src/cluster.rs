@@ -8,7 +8,6 @@ mod ports;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use tempfile::TempDir;
 
 pub use binary::weir;
@@ -16,7 +15,6 @@ pub use node::Node;
 pub use ports::Ports;
 
 use crate::client::http_get;
-use crate::wait;
 
 /// A whole cluster is up, or back up, in this time on a slow machine with a debug build.
 pub const READY_WAIT: Duration = Duration::from_secs(60);
@@ -25,6 +23,8 @@ pub const READY_WAIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Options {
     pub nodes: u64,
+    /// Of these, the first so many form the cluster; the others are prepared and not started.
+    pub forming: u64,
     pub shards: u16,
     /// More lines for every node's file, sections and all.
     pub extra: String,
@@ -32,7 +32,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 3, shards: 8, extra: String::new() }
+        Self { nodes: 3, forming: 3, shards: 8, extra: String::new() }
     }
 }
 
@@ -50,7 +50,8 @@ impl Cluster {
     /// What did not happen in time, with the end of the logs.
     pub fn start(options: &Options) -> anyhow::Result<Self> {
         let mut cluster = Self::prepare(options)?;
-        for node in &mut cluster.nodes {
+        let forming = usize::try_from(options.forming)?;
+        for node in cluster.nodes.iter_mut().take(forming) {
             node.start()?;
         }
         cluster.wait_ready(READY_WAIT)?;
@@ -91,8 +92,7 @@ impl Cluster {
     pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
         for node in &mut self.nodes {
             if node.is_running() {
-                wait::until(&format!("node {} to be ready", node.id), limit, || node.ready())
-                    .with_context(|| node.log_end())?;
+                node.wait_ready(limit)?;
             }
         }
         Ok(())
@@ -156,7 +156,7 @@ impl Cluster {
 
 fn cluster_toml(options: &Options, ports: &Ports) -> String {
     let mut text = format!("[cluster]\nname = \"test\"\nshards = {}\n", options.shards);
-    for id in 1..=options.nodes {
+    for id in 1..=options.forming {
         let port = ports.first_of(id);
         text += &format!(
             "[[node]]\nid = {id}\npeer = \"127.0.0.1:{}\"\nresp = \"127.0.0.1:{port}\"\n\

@@ -79,6 +79,24 @@ impl Node {
         }
     }
 
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It has ended, or is not ready in time; with the end of its log.
+    pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let what = format!("node {} to be ready", self.id);
+        let waited = wait::until(&what, limit, || match self.ready() {
+            Err(_) if !self.is_running() => Ok(false),
+            Err(why) => Err(why),
+            Ok(()) => Ok(true),
+        });
+        match waited {
+            Ok(true) => Ok(()),
+            Ok(false) => anyhow::bail!("node {} has ended; {}", self.id, self.log_end()),
+            Err(error) => Err(error.context(self.log_end())),
+        }
+    }
+
     /// Whether its process lives (a stopped one does).
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))

@@ -1,0 +1,167 @@
+//! Data that is not this node's, locked, emptied, damaged: never served, one clear line, the right
+//! exit code, and nothing acknowledged is lost.
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use tests::cluster::{Cluster, Options, READY_WAIT, weir};
+use tests::wait;
+
+/// A refusal comes within this.
+const REFUSAL_WAIT: Duration = Duration::from_secs(20);
+
+/// Starts node `index` as it is configured and expects it to end: exit code and last line.
+fn end_of(cluster: &mut Cluster, index: usize) -> (Option<i32>, String) {
+    let node = &mut cluster.nodes[index];
+    node.start().unwrap();
+    let code = node.wait_end(REFUSAL_WAIT).unwrap();
+    (code, node.last_line())
+}
+
+#[track_caller]
+fn refuses(cluster: &mut Cluster, index: usize, code: i32, words: &[&str]) {
+    let (ended, line) = end_of(cluster, index);
+    assert_eq!(ended, Some(code), "{line}");
+    for word in words {
+        assert!(line.contains(word), "`{word}` is not in: {line}");
+    }
+    assert!(line.starts_with("weir: "), "not the program's own line: {line}");
+}
+
+fn prepared() -> Cluster {
+    Cluster::prepare(&Options::default()).unwrap()
+}
+
+/// Stops the cluster's node in good order.
+fn stop(cluster: &mut Cluster, index: usize) {
+    cluster.nodes[index].terminate();
+    assert_eq!(cluster.nodes[index].wait_end(READY_WAIT).unwrap(), Some(0));
+}
+
+fn edit(path: &Path, change: impl Fn(&str) -> String) {
+    let text = std::fs::read_to_string(path).unwrap();
+    std::fs::write(path, change(&text)).unwrap();
+}
+
+fn add(cluster: &Cluster, index: usize, key: &str) {
+    let reply = cluster.nodes[index].client().unwrap().call(&["XADD", key, "*", "f", "v"]).unwrap();
+    assert!(reply.as_error().is_none(), "{reply}");
+}
+
+fn length(cluster: &Cluster, index: usize, key: &str) -> i64 {
+    let reply = cluster.nodes[index].client().unwrap().call(&["XLEN", key]).unwrap();
+    reply.as_integer().unwrap_or_else(|| panic!("{reply}"))
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_is_refused() {
+    let mut cluster = prepared();
+    let file = cluster.nodes[0].file.clone();
+    edit(&file, |text| text.replace("data_dir = \"node-1\"", "data_dir = \"/proc/weir\""));
+    refuses(&mut cluster, 0, 3, &["/proc/weir"]);
+}
+
+#[test]
+fn data_that_is_another_nodes_locked_emptied_or_damaged_is_never_served() {
+    let mut cluster = Cluster::start(&Options::default()).unwrap();
+    for index in 0..3 {
+        add(&cluster, index, "kept");
+    }
+    locked_by_a_running_process(&cluster);
+    stop(&mut cluster, 2);
+    of_another_node(&mut cluster);
+    of_another_cluster(&mut cluster);
+    damaged(&mut cluster);
+    emptied(&mut cluster);
+    assert_eq!(length(&cluster, 0, "kept"), 3, "nothing acknowledged is lost");
+    add(&cluster, 1, "kept");
+}
+
+fn locked_by_a_running_process(cluster: &Cluster) {
+    let mut second = Command::new(weir().unwrap());
+    second.args(["server", "--config"]).arg(&cluster.nodes[0].file);
+    let free = Cluster::prepare(&Options::default()).unwrap();
+    let port = |offset: u16| {
+        let first: u16 = free.nodes[0].resp().rsplit_once(':').unwrap().1.parse().unwrap();
+        format!("127.0.0.1:{}", first + offset)
+    };
+    for (offset, name) in ["RESP", "RESP_CLUSTER", "GRPC", "PEER", "HTTP"].iter().enumerate() {
+        second.env(format!("WEIR_LISTEN__{name}"), port(u16::try_from(offset).unwrap()));
+    }
+    let output = second.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.lines().last().unwrap().contains("locked"), "{text}");
+}
+
+fn of_another_node(cluster: &mut Cluster) {
+    let file = cluster.nodes[2].file.clone();
+    let other = cluster.dir().join("other");
+    copy_dir(&cluster.data_dir(1), &other);
+    edit(&file, |text| text.replace("\"node-3\"", "\"other\""));
+    refuses(cluster, 2, 2, &["is of node 2", "this is node 3"]);
+    edit(&file, |text| text.replace("\"other\"", "\"node-3\""));
+}
+
+/// The name in `[cluster]` is part of what peers must have alike.
+fn of_another_cluster(cluster: &mut Cluster) {
+    let file = cluster.nodes[2].file.clone();
+    let text = std::fs::read_to_string(cluster.dir().join("cluster.toml")).unwrap();
+    let renamed = text.replace("name = \"test\"", "name = \"production\"");
+    std::fs::write(cluster.dir().join("other.toml"), renamed).unwrap();
+    edit(&file, |text| text.replace("\"cluster.toml\"", "\"other.toml\""));
+    cluster.nodes[2].start().unwrap();
+    wait::until("the node to be told off", READY_WAIT, || {
+        let log = cluster.nodes[2].log_text();
+        let told = log.lines().any(|line| line.contains("[cluster]"));
+        if told { Ok(()) } else { Err(cluster.nodes[2].log_end()) }
+    })
+    .unwrap();
+    assert!(cluster.nodes[2].ready().is_err(), "it must not be ready");
+    cluster.nodes[2].kill();
+    edit(&file, |text| text.replace("\"other.toml\"", "\"cluster.toml\""));
+}
+
+/// A byte below the synced mark is flipped.
+fn damaged(cluster: &mut Cluster) {
+    let journal = cluster.data_dir(2).join("journal");
+    let mut names: Vec<_> =
+        std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let segment = names.first().expect("a segment");
+    let whole = std::fs::read(segment).unwrap();
+    let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut broken = whole.clone();
+    broken[written / 2] ^= 0x40;
+    std::fs::write(segment, broken).unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap().to_owned();
+    refuses(cluster, 2, 2, &[&name]);
+    let verify = run(&["verify", cluster.data_dir(2).to_str().unwrap()]);
+    assert_eq!(verify.status.code(), Some(2), "{}", String::from_utf8_lossy(&verify.stderr));
+    std::fs::write(segment, whole).unwrap();
+    let verify = run(&["verify", cluster.data_dir(2).to_str().unwrap()]);
+    assert_eq!(verify.status.code(), Some(0), "{}", String::from_utf8_lossy(&verify.stderr));
+}
+
+fn emptied(cluster: &mut Cluster) {
+    std::fs::remove_dir_all(cluster.data_dir(2)).unwrap();
+    refuses(cluster, 2, 2, &["weir node replace 3"]);
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(weir().unwrap()).args(args).output().unwrap()
+}
