@@ -1,5 +1,6 @@
 //! What checkpoints cost: parts a second and CPU time a part, put, switched and swept, and what the
-//! store then weighs. `cargo run --release -p store --example parts_per_second [bytes of a part]`.
+//! store then weighs. `cargo run --release -p store --example parts_per_second [bytes of a part]
+//! [MiB of cache]`.
 
 use std::error::Error;
 use std::io::Write;
@@ -17,7 +18,8 @@ const CHECKPOINTS: u64 = 20;
 fn main() -> Result<(), Box<dyn Error>> {
     let bytes = std::env::args().nth(1).map_or(Ok(4_096), |text| text.parse())?;
     let dir = tempfile::tempdir_in(".")?;
-    let store = Sled::open(&dir.path().join("store"), Options::default())?;
+    let cache_bytes = std::env::args().nth(2).map_or(Ok(16), |text| text.parse::<u64>())? << 20;
+    let store = Sled::open(&dir.path().join("store"), Options { cache_bytes })?;
     let mut spent = Spent::default();
     // Blocks that are only ever added, then each of them written anew, then all trimmed.
     for number in 1..=CHECKPOINTS {

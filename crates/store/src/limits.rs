@@ -38,8 +38,9 @@ pub(crate) const CHUNK_BYTES: usize = VALUE_BYTES_MAX - crate::layout::FRAME_BYT
 /// Values up to this stand in the index entry itself: a second key would cost more.
 pub(crate) const INLINE_BYTES_MAX: usize = 512;
 
-/// Operations in one batch of sled, with the shard's sum: it stops everybody else meanwhile.
-pub(crate) const BATCH_OPERATIONS_MAX: usize = 64;
+/// Small records in one batch of sled: the entries of one put, what says where they are, the sum.
+/// A batch stops everybody else meanwhile, and costs two syncs.
+pub(crate) const BATCH_OPERATIONS_MAX: usize = PUT_PARTS_MAX + 4;
 
 /// Keys that one call of sweep looks at.
 pub(crate) const SWEEP_KEYS_MAX: usize = 256;

@@ -1,5 +1,6 @@
-//! A batch on a shard's tree, cut into several where it gets long, each atomic and each with the
-//! shard's sum. Never flushes.
+//! Writing to a shard's tree. Small records gather in a batch, which is cut into several where it
+//! gets long, each atomic and each with the shard's sum. Chunks are written at once, on their own:
+//! each batch of sled costs two syncs, and nobody sees a chunk without its entry. Never flushes.
 
 use super::failed;
 use crate::api::Error;
@@ -21,37 +22,44 @@ impl<'a> Batch<'a> {
         Self { tree, sum, batch: sled::Batch::default(), operations: 0, counted: false }
     }
 
-    /// Adds a record that isn't there yet.
+    /// Adds a small record that isn't there yet.
     pub(super) fn insert(&mut self, key: Vec<u8>, payload: &[u8]) -> Result<(), Error> {
+        assert!(Sum::counts(&key), "chunks go another way");
         self.make_room()?;
-        if Sum::counts(&key) {
-            self.sum.add(&key);
-            self.counted = true;
-        }
+        self.sum.add(&key);
+        self.counted = true;
         self.overwrite(key, payload);
         Ok(())
     }
 
-    /// Writes a record that is there already.
+    /// Writes a small record that is there already.
     pub(super) fn overwrite(&mut self, key: Vec<u8>, payload: &[u8]) {
-        let value = frame(&key, payload);
-        assert!(value.len() <= VALUE_BYTES_MAX, "a longer value would become a blob file");
+        let value = framed(&key, payload);
         self.batch.insert(key, value);
         self.operations += 1;
     }
 
-    /// Removes a record that is there, or a chunk that may be.
+    /// Removes a small record that is there.
     pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), Error> {
+        assert!(Sum::counts(key), "chunks go another way");
         self.make_room()?;
-        if Sum::counts(key) {
-            self.sum.subtract(key);
-            self.counted = true;
-        } else {
-            debug_assert_eq!(key.first(), Some(&chunk::KIND));
-        }
+        self.sum.subtract(key);
+        self.counted = true;
         self.batch.remove(key);
         self.operations += 1;
         Ok(())
+    }
+
+    /// Writes a chunk: before its entry.
+    pub(super) fn insert_chunk(&mut self, key: &[u8], payload: &[u8]) -> Result<(), Error> {
+        assert_eq!(key.first(), Some(&chunk::KIND));
+        self.tree.insert(key, framed(key, payload)).map(drop).map_err(failed)
+    }
+
+    /// Removes a chunk, if it is there: before its entry.
+    pub(super) fn remove_chunk(&mut self, key: &[u8]) -> Result<(), Error> {
+        assert_eq!(key.first(), Some(&chunk::KIND));
+        self.tree.remove(key).map(drop).map_err(failed)
     }
 
     fn make_room(&mut self) -> Result<(), Error> {
@@ -71,4 +79,10 @@ impl<'a> Batch<'a> {
         self.operations = 0;
         self.tree.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
     }
+}
+
+fn framed(key: &[u8], payload: &[u8]) -> Vec<u8> {
+    let value = frame(key, payload);
+    assert!(value.len() <= VALUE_BYTES_MAX, "a longer value would become a blob file");
+    value
 }

@@ -1,8 +1,7 @@
 //! The store on disk, in sled 0.34.7, used exactly so that it keeps what it is given:
 //!
 //! 1. its `sync_file_range` is fenced off ([`crate::durable`]);
-//! 2. nothing flushes in the background; one writer at a time, batches of at most 64 keys on the
-//!    shard's tree, `flush()`, then a sync through our own handle of `db`;
+//! 2. nothing flushes in the background; one writer at a time, small batches on the shard's tree, `flush()`, then a sync through our own handle of `db`;
 //! 3. 512 KiB segments and no value above 6,000 bytes, so that sled never makes a blob file;
 //! 4. `snap.*.generating` goes before opening; an error or a panic there is damage, time never is;
 //! 5. removal goes in small batches in the background ([`sweep`]).

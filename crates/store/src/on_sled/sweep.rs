@@ -5,6 +5,7 @@
 use std::ops::Bound;
 
 use super::batch::Batch;
+use super::shard::Shard;
 use super::write::Writing;
 use super::{damaged, failed, guarded, unreadable};
 use crate::api::Error;
@@ -52,17 +53,21 @@ impl Writing {
     /// version, then its entries, each with the record that names it.
     fn sweep_version(&mut self, version: Version, budget: &mut Budget) -> Result<(), Error> {
         let tree = self.shard.tree.clone();
-        for prefix in [chunk::prefix(version), dropped::prefix(version)] {
-            let mut batch = Batch::new(&tree, &mut self.sum);
-            for key in tree.scan_prefix(prefix).keys() {
+        let mut batch = Batch::new(&tree, &mut self.sum);
+        for kind in [chunk::prefix(version), dropped::prefix(version)] {
+            for key in tree.scan_prefix(&kind).keys() {
                 if budget.is_spent() {
                     return batch.commit();
                 }
-                batch.remove(&key.map_err(unreadable)?)?;
+                let key = key.map_err(unreadable)?;
+                match kind.first() {
+                    Some(&chunk::KIND) => batch.remove_chunk(&key)?,
+                    _ => batch.remove(&key)?,
+                }
                 budget.spend(1);
             }
-            batch.commit()?;
         }
+        batch.commit()?;
         for record in tree.scan_prefix(change::prefix(version)) {
             if budget.is_spent() {
                 return Ok(());
@@ -100,57 +105,18 @@ impl Writing {
                 return Ok(());
             }
             let names = self.shard.names_of(&key, &value)?;
+            let mut batch = Batch::new(&tree, &mut self.sum);
             for name in &names {
                 if budget.is_spent() {
-                    return Ok(());
+                    return batch.commit();
                 }
-                self.sweep_older(name, version, budget)?;
+                sweep_older(&self.shard, &mut batch, name, version, budget)?;
             }
-            let mut batch = Batch::new(&tree, &mut self.sum);
             batch.remove(&key)?;
             batch.commit()?;
             budget.spend(1 + names.len());
         }
         Ok(())
-    }
-
-    /// Removes the entries of a name below a version, and the one at it if it says removed.
-    fn sweep_older(
-        &mut self,
-        name: &[u8],
-        version: Version,
-        budget: &mut Budget,
-    ) -> Result<(), Error> {
-        let tree = self.shard.tree.clone();
-        let at = entry::key(name, version);
-        let older = (Bound::Excluded(at.clone()), entry::after(name));
-        for record in tree.range(older) {
-            let (key, value) = record.map_err(unreadable)?;
-            self.remove_entry(&key, &value, budget)?;
-        }
-        let Some(value) = tree.get(&at).map_err(unreadable)? else { return Ok(()) };
-        let entry = unframe(&at, &value).and_then(Entry::decode);
-        if entry.map_err(|error| damaged(self.shard.id, name, error))? == Entry::Removed {
-            self.remove_entry(&at, &value, budget)?;
-        }
-        Ok(())
-    }
-
-    /// Removes an entry, its chunks first.
-    fn remove_entry(&mut self, key: &[u8], value: &[u8], budget: &mut Budget) -> Result<(), Error> {
-        let bad = |error| damaged(self.shard.id, key, error);
-        let (_, version) = entry::decode_key(key).map_err(bad)?;
-        let entry = unframe(key, value).and_then(Entry::decode).map_err(bad)?;
-        let mut batch = Batch::new(&self.shard.tree, &mut self.sum);
-        if let Entry::Chunks { sequence, chunks, .. } = entry {
-            for number in 0..chunks {
-                batch.remove(&chunk::key(version, sequence, number))?;
-            }
-            budget.spend(chunks as usize);
-        }
-        batch.remove(key)?;
-        budget.spend(1);
-        batch.commit()
     }
 
     /// Removes what is older than a drop that every observer is past, and at the end the drop.
@@ -163,6 +129,7 @@ impl Writing {
             let start =
                 self.drop_swept.take().map_or(Bound::Included(front.clone()), Bound::Excluded);
             let tree = self.shard.tree.clone();
+            let mut batch = Batch::new(&tree, &mut self.sum);
             for record in tree.range((start, Bound::<Vec<u8>>::Unbounded)) {
                 let (key, value) = record.map_err(unreadable)?;
                 if !key.starts_with(&front) {
@@ -171,15 +138,14 @@ impl Writing {
                 let decoded = entry::decode_key(&key);
                 let (_, written) = decoded.map_err(|error| damaged(self.shard.id, &key, error))?;
                 if written < version {
-                    self.remove_entry(&key, &value, budget)?;
+                    remove_entry(&self.shard, &mut batch, &key, &value, budget)?;
                 }
                 budget.spend(1);
                 if budget.is_spent() {
                     self.drop_swept = Some(key.to_vec());
-                    return Ok(());
+                    return batch.commit();
                 }
             }
-            let mut batch = Batch::new(&tree, &mut self.sum);
             batch.remove(&dropped::key(version, at))?;
             batch.commit()?;
             self.drops.remove(&(version, at));
@@ -225,7 +191,51 @@ impl Writing {
     }
 }
 
-impl super::shard::Shard {
+/// Removes the entries of a name below a version, and the one at it if it says removed.
+fn sweep_older(
+    shard: &Shard,
+    batch: &mut Batch<'_>,
+    name: &[u8],
+    version: Version,
+    budget: &mut Budget,
+) -> Result<(), Error> {
+    let at = entry::key(name, version);
+    let older = (Bound::Excluded(at.clone()), entry::after(name));
+    for record in shard.tree.range(older) {
+        let (key, value) = record.map_err(unreadable)?;
+        remove_entry(shard, batch, &key, &value, budget)?;
+    }
+    let Some(value) = shard.tree.get(&at).map_err(unreadable)? else { return Ok(()) };
+    let entry = unframe(&at, &value).and_then(Entry::decode);
+    if entry.map_err(|error| damaged(shard.id, name, error))? == Entry::Removed {
+        remove_entry(shard, batch, &at, &value, budget)?;
+    }
+    Ok(())
+}
+
+/// Removes an entry, its chunks first.
+fn remove_entry(
+    shard: &Shard,
+    batch: &mut Batch<'_>,
+    key: &[u8],
+    value: &[u8],
+    budget: &mut Budget,
+) -> Result<(), Error> {
+    let bad = |error| damaged(shard.id, key, error);
+    let (_, version) = entry::decode_key(key).map_err(bad)?;
+    let entry = unframe(key, value).and_then(Entry::decode).map_err(bad)?;
+    if let Entry::Chunks { sequence, chunks, .. } = entry {
+        for number in 0..chunks {
+            batch.remove_chunk(&chunk::key(version, sequence, number))?;
+        }
+        budget.spend(chunks as usize);
+    }
+    batch.remove(key)?;
+    budget.spend(1);
+    Ok(())
+}
+
+impl Shard {
     fn names_of(&self, key: &[u8], value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         let names = unframe(key, value).and_then(change::decode);
         names.map_err(|error| damaged(self.id, key, error))

@@ -260,7 +260,7 @@ impl Open {
             self.next_sequence += 1;
             let mut chunks = 0;
             for piece in value.chunks(CHUNK_BYTES) {
-                batch.insert(chunk::key(self.version, sequence, chunks), piece)?;
+                batch.insert_chunk(&chunk::key(self.version, sequence, chunks), piece)?;
                 chunks += 1;
             }
             let bytes = u32::try_from(value.len()).expect("checked against the limit");
