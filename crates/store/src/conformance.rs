@@ -28,6 +28,7 @@ pub fn all(make: impl Fn() -> Box<dyn Store>) {
         staging_beside_checkpoints,
         shards_are_apart,
         forgetting_a_shard,
+        a_pin_outlives_forgetting,
         misuse_is_refused,
         big_meta,
         sweeping_changes_nothing_visible,
@@ -364,11 +365,28 @@ fn forgetting_a_shard(store: &dyn Store) {
     assert_eq!(keys(store, b""), ["c"]);
 }
 
+fn a_pin_outlives_forgetting(store: &dyn Store) {
+    put(store, 1, b"a", &[1; 9_000]);
+    switch(store, 1, &[], &[]);
+    let pin = store.pin(SHARD).expect("readable").expect("a checkpoint");
+    store.forget(SHARD).expect("forgotten");
+    put(store, 1, b"b", b"new");
+    store.replace(SHARD, CheckpointNumber(1), Bytes::new()).expect("replaced");
+    sweep_all(store);
+    assert_eq!(pin.keys(None, 9).expect("readable"), ["a"]);
+    assert_eq!(pin.get(b"a").expect("readable").expect("pinned"), [1; 9_000][..]);
+    drop(pin);
+    sweep_all(store);
+    assert_eq!(keys(store, b""), ["b"]);
+}
+
 fn misuse_is_refused(store: &dyn Store) {
     let one = CheckpointNumber(1);
     let many: Vec<Part> = (0..=PUT_PARTS_MAX).map(|at| part(&[at as u8], "x")).collect();
     refused(store.put(SHARD, one, &many));
     refused(store.put(SHARD, one, &[part(&[1; PART_KEY_BYTES_MAX + 1], "x")]));
+    let removed = vec![Bytes::from(vec![1; PART_KEY_BYTES_MAX + 1])];
+    refused(store.switch(SHARD, Switch { number: one, removed, ..Switch::default() }));
     put(store, 1, b"a", b"1");
     refused(store.put(SHARD, one, &[part(b"a", "2")]));
     let removed = vec![Bytes::from("a")];

@@ -1,4 +1,6 @@
-//! Every limit of the store, with its reason.
+//! Every limit of the store, with its reason, and the checks of what callers give.
+
+use crate::api::{Error, Part, Switch};
 
 /// Parts in one [`crate::Store::put`]: a batch of sled holds all other batches up, so it stays
 /// short.
@@ -49,3 +51,27 @@ pub(crate) const SWEEP_KEYS_MAX: usize = 256;
 /// stands for a crash or a failed transfer.
 pub(crate) const PASSED_OVER_MAX: usize = 64;
 const _: () = assert!(PASSED_OVER_MAX * 12 + INLINE_BYTES_MAX + 64 < CHUNK_BYTES);
+
+pub(crate) fn check_switch(switch: &Switch) -> Result<(), Error> {
+    let keys = switch.removed.iter().chain(&switch.dropped_prefixes);
+    if keys.into_iter().any(|key| key.len() > PART_KEY_BYTES_MAX) {
+        return Err(Error::Misuse("a part's key is too long"));
+    }
+    if switch.meta.len() > PART_VALUE_BYTES_MAX {
+        return Err(Error::Misuse("a checkpoint's meta is too long"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_parts(parts: &[Part]) -> Result<(), Error> {
+    if parts.len() > PUT_PARTS_MAX {
+        return Err(Error::Misuse("too many parts in one put"));
+    }
+    if parts.iter().any(|part| part.key.len() > PART_KEY_BYTES_MAX) {
+        return Err(Error::Misuse("a part's key is too long"));
+    }
+    if parts.iter().any(|part| part.value.len() > PART_VALUE_BYTES_MAX) {
+        return Err(Error::Misuse("a part's value is too long"));
+    }
+    Ok(())
+}

@@ -10,7 +10,7 @@ use base::ShardId;
 use bytes::Bytes;
 
 use crate::api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
-use crate::limits::{PART_KEY_BYTES_MAX, PUT_PARTS_MAX};
+use crate::limits::{check_parts, check_switch};
 
 /// A store in memory. Clones share their contents, so a simulated node keeps one clone as its disk
 /// and hands another to each of its lives.
@@ -189,12 +189,7 @@ impl Store for Memory {
     }
 
     fn put(&self, shard: ShardId, number: CheckpointNumber, parts: &[Part]) -> Result<(), Error> {
-        if parts.len() > PUT_PARTS_MAX {
-            return Err(Error::Misuse("too many parts in one put"));
-        }
-        if parts.iter().any(|part| part.key.len() > PART_KEY_BYTES_MAX) {
-            return Err(Error::Misuse("a part's key is too long"));
-        }
+        check_parts(parts)?;
         self.with(shard, |state| {
             state.check_number(number)?;
             let ahead = state.ahead.entry(number).or_default();
@@ -216,6 +211,7 @@ impl Store for Memory {
     }
 
     fn switch(&self, shard: ShardId, switch: Switch) -> Result<(), Error> {
+        check_switch(&switch)?;
         let Switch { number, meta, removed, dropped_prefixes } = switch;
         self.apply_switch(shard, Change { number, meta, removed, dropped_prefixes })
     }

@@ -7,8 +7,9 @@
 //!
 //! In the order in which they are written, so that sled's pages fill up and stay.
 
-use super::Version;
+use super::fields::Fields;
 use super::version;
+use super::{Bad, Version};
 
 pub(crate) const KIND: u8 = 6;
 
@@ -17,6 +18,17 @@ pub(crate) fn key(version: Version, sequence: u32, chunk: u32) -> Vec<u8> {
     key.extend_from_slice(&sequence.to_be_bytes());
     key.extend_from_slice(&chunk.to_be_bytes());
     key
+}
+
+/// Version, sequence, chunk.
+pub(crate) fn decode_key(key: &[u8]) -> Result<(Version, u32, u32), Bad> {
+    let mut fields = Fields(key);
+    fields.u8()?;
+    let version = Version::take(&mut fields)?;
+    let sequence = fields.bytes().map(u32::from_be_bytes)?;
+    let chunk = fields.bytes().map(u32::from_be_bytes)?;
+    fields.end()?;
+    Ok((version, sequence, chunk))
 }
 
 /// The front of all chunks of a version.
@@ -30,7 +42,9 @@ mod tests {
 
     #[test]
     fn golden() {
-        let key = key(Version { number: 258, life: 3 }, 4, 5);
+        let version = Version { number: 258, life: 3 };
+        let key = key(version, 4, 5);
+        assert_eq!(decode_key(&key), Ok((version, 4, 5)));
         assert_eq!(
             key.escape_ascii().to_string(),
             r"\x06\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05"

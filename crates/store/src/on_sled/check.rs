@@ -69,6 +69,28 @@ impl Checked {
     }
 }
 
+/// Chunks of versions that have no record that leads to them, or that their entry doesn't count.
+pub(super) fn orphans(id: ShardId, tree: &sled::Tree) -> Result<usize, Error> {
+    let mut counted: BTreeMap<(Version, u32), u32> = BTreeMap::new();
+    for record in tree.scan_prefix([entry::KIND]) {
+        let (key, value) = record.map_err(unreadable)?;
+        let bad = |error| damaged(id, &key, error);
+        let (_, version) = entry::decode_key(&key).map_err(bad)?;
+        let entry = unframe(&key, &value).and_then(Entry::decode).map_err(bad)?;
+        if let Entry::Chunks { sequence, chunks, .. } = entry {
+            counted.insert((version, sequence), chunks);
+        }
+    }
+    let mut orphans = 0;
+    for key in tree.scan_prefix([chunk::KIND]).keys() {
+        let key = key.map_err(unreadable)?;
+        let (version, sequence, number) =
+            chunk::decode_key(&key).map_err(|error| damaged(id, &key, error))?;
+        orphans += usize::from(counted.get(&(version, sequence)).is_none_or(|all| number >= *all));
+    }
+    Ok(orphans)
+}
+
 /// Reads every part of a shard's checkpoint: how many, how many bytes, and what is damaged.
 pub(crate) fn deep(store: &Sled, shard: ShardId, damage: &mut Vec<Error>) -> (u64, u64) {
     let (mut parts, mut bytes) = (0, 0);

@@ -3,6 +3,7 @@
 //! where to look goes last.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::batch::Batch;
 use super::shard::Shard;
@@ -119,38 +120,28 @@ impl Writing {
         Ok(())
     }
 
-    /// Removes what is older than a drop that every observer is past, and at the end the drop.
+    /// Removes what is older than drops that every observer is past, and then the drops.
     fn sweep_drops(&mut self, oldest: Version, budget: &mut Budget) -> Result<(), Error> {
+        let shard = Arc::clone(&self.shard);
+        let mut batch = Batch::new(&shard.tree, &mut self.sum);
         while let Some((&(version, at), prefix)) = self.drops.first_key_value() {
             if version > oldest || budget.is_spent() {
-                return Ok(());
+                break;
             }
             let front = entry::prefix(&entry::part_name(prefix));
-            let start =
-                self.drop_swept.take().map_or(Bound::Included(front.clone()), Bound::Excluded);
-            let tree = self.shard.tree.clone();
-            let mut batch = Batch::new(&tree, &mut self.sum);
-            for record in tree.range((start, Bound::<Vec<u8>>::Unbounded)) {
-                let (key, value) = record.map_err(unreadable)?;
-                if !key.starts_with(&front) {
-                    break;
-                }
-                let decoded = entry::decode_key(&key);
-                let (_, written) = decoded.map_err(|error| damaged(self.shard.id, &key, error))?;
-                if written < version {
-                    remove_entry(&self.shard, &mut batch, &key, &value, budget)?;
-                }
-                budget.spend(1);
-                if budget.is_spent() {
-                    self.drop_swept = Some(key.to_vec());
-                    return batch.commit();
-                }
+            let swept = self.drop_swept.take();
+            self.drop_swept = sweep_dropped(&shard, &mut batch, &front, version, swept, budget)?;
+            if self.drop_swept.is_some() {
+                break;
             }
             batch.remove(&dropped::key(version, at))?;
-            batch.commit()?;
+            budget.spend(1);
             self.drops.remove(&(version, at));
-            let left = self.drops.iter().map(|((version, _), prefix)| (prefix.clone(), *version));
-            let left = std::sync::Arc::new(left.collect());
+        }
+        batch.commit()?;
+        // A drop that is swept hides nothing that is there, so readers may know it a while longer.
+        if self.shard.view().is_some_and(|view| view.drops.len() > 2 * self.drops.len()) {
+            let left = self.all_drops();
             self.show_less(|view| view.drops = left);
         }
         Ok(())
@@ -159,6 +150,9 @@ impl Writing {
     /// Empties the trees of before the shard was forgotten, once it has a checkpoint again. They may
     /// be damaged: what can't be read stays.
     fn sweep_old_trees(&mut self, budget: &mut Budget) -> Result<(), Error> {
+        if self.retired.iter().any(|shard| shard.strong_count() > 0) {
+            return Ok(());
+        }
         while let (Some(tree), false) = (self.old.last(), budget.is_spent()) {
             let emptied = guarded(|| {
                 let keys: Result<Vec<_>, _> =
@@ -211,6 +205,37 @@ fn sweep_older(
         remove_entry(shard, batch, &at, &value, budget)?;
     }
     Ok(())
+}
+
+/// Removes what is older than one drop. Says how far it came when it had done enough.
+fn sweep_dropped(
+    shard: &Shard,
+    batch: &mut Batch<'_>,
+    front: &[u8],
+    version: Version,
+    swept: Option<Vec<u8>>,
+    budget: &mut Budget,
+) -> Result<Option<Vec<u8>>, Error> {
+    let start = swept.map_or(Bound::Included(front.to_vec()), Bound::Excluded);
+    for record in shard.tree.range((start, Bound::<Vec<u8>>::Unbounded)) {
+        let (key, value) = record.map_err(unreadable)?;
+        if !key.starts_with(front) {
+            break;
+        }
+        let decoded = entry::decode_key(&key);
+        let (_, written) = decoded.map_err(|error| damaged(shard.id, &key, error))?;
+        if written < version {
+            remove_entry(shard, batch, &key, &value, budget)?;
+        }
+        budget.spend(1);
+        if budget.is_spent() {
+            batch.commit()?;
+            return Ok(Some(key.to_vec()));
+        }
+    }
+    // Before another drop, perhaps of a longer prefix, looks at the same entries.
+    batch.commit()?;
+    Ok(None)
 }
 
 /// Removes an entry, its chunks first.

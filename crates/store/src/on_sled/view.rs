@@ -31,6 +31,10 @@ impl Drops {
         *newest = version.max(*newest);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.newest.len()
+    }
+
     /// Whether a part with this key that `version` wrote is gone.
     pub(super) fn cover(&self, key: &[u8], version: Version) -> bool {
         self.lengths

@@ -2,7 +2,7 @@
 //! the switch and before anybody sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base::ShardId;
 use bytes::Bytes;
@@ -17,10 +17,7 @@ use crate::layout::entry::{self, Entry};
 use crate::layout::root::{self, RootRecord};
 use crate::layout::sum::Sum;
 use crate::layout::{Version, change, chunk, dropped};
-use crate::limits::{
-    CHUNK_BYTES, INLINE_BYTES_MAX, PART_KEY_BYTES_MAX, PART_VALUE_BYTES_MAX, PASSED_OVER_MAX,
-    PUT_PARTS_MAX,
-};
+use crate::limits::{CHUNK_BYTES, INLINE_BYTES_MAX, PASSED_OVER_MAX, check_parts, check_switch};
 
 /// What the writer knows of a shard.
 #[derive(Debug)]
@@ -37,8 +34,9 @@ pub(super) struct Writing {
     pub(super) drops: BTreeMap<(Version, u32), Bytes>,
     /// How far the first of them is swept.
     pub(super) drop_swept: Option<Vec<u8>>,
-    /// Trees that the shard had before it was forgotten.
+    /// Trees that the shard had before it was forgotten, and who may still look at them.
     pub(super) old: Vec<sled::Tree>,
+    pub(super) retired: Vec<Weak<Shard>>,
     /// What the last switch made, to be shown when it is synced.
     next_view: Option<View>,
     /// Whether the current meta is an entry of its own.
@@ -80,12 +78,13 @@ impl Writing {
             drops,
             drop_swept: None,
             old,
+            retired: Vec::new(),
             next_view: None,
             meta_entry: root.as_ref().is_some_and(|root| root.meta.is_none()),
         };
         if let Some(root) = root {
             let meta = root.meta.map_or_else(Bytes::new, Bytes::from);
-            let mut view = writing.view_at(root.version, meta);
+            let mut view = writing.view_at(root.version, meta, writing.all_drops());
             if writing.meta_entry {
                 view.meta = writing.read_meta(&view)?;
             }
@@ -98,11 +97,14 @@ impl Writing {
         &self.shard
     }
 
-    fn view_at(&self, version: Version, meta: Bytes) -> View {
+    fn view_at(&self, version: Version, meta: Bytes, drops: Arc<Drops>) -> View {
         let passed_over = self.void.iter().copied().filter(|void| *void < version).collect();
-        let drops: Drops =
-            self.drops.iter().map(|((version, _), prefix)| (prefix.clone(), *version)).collect();
-        View { version, meta, passed_over, drops: Arc::new(drops) }
+        View { version, meta, passed_over, drops }
+    }
+
+    pub(super) fn all_drops(&self) -> Arc<Drops> {
+        let drops = self.drops.iter();
+        Arc::new(drops.map(|((version, _), prefix)| (prefix.clone(), *version)).collect())
     }
 
     fn read_meta(&self, view: &View) -> Result<Bytes, Error> {
@@ -137,6 +139,7 @@ impl Writing {
         let names: Vec<Vec<u8>> = parts.iter().map(|part| entry::part_name(&part.key)).collect();
         let result = self.check_unwritten(open.version, &names).and_then(|()| {
             let mut batch = Batch::new(&self.shard.tree, &mut self.sum);
+            open.begin(&mut batch)?;
             open.note_changes(&mut batch, &names)?;
             for (part, name) in parts.iter().zip(&names) {
                 open.insert(&mut batch, name, &part.value)?;
@@ -171,6 +174,7 @@ impl Writing {
     /// Writes everything that a switch needs, the root last. Visible after [`Writing::publish`].
     pub(super) fn switch(&mut self, switch: &Switch) -> Result<(), Error> {
         self.check_number(switch.number)?;
+        check_switch(switch)?;
         let removed: BTreeSet<Vec<u8>> =
             switch.removed.iter().map(|key| entry::part_name(key)).collect();
         let removed: Vec<Vec<u8>> = removed.into_iter().collect();
@@ -191,7 +195,7 @@ impl Writing {
             batch.insert(entry::key(name, version), &Entry::Removed.encode())?;
         }
         if !drops.is_empty() {
-            open.note_changes(&mut batch, &[])?;
+            open.begin(&mut batch)?;
         }
         for ((_, at), prefix) in &drops {
             batch.insert(dropped::key(version, *at), prefix)?;
@@ -199,6 +203,7 @@ impl Writing {
         let here = switch.meta.len() <= INLINE_BYTES_MAX;
         if !here || self.meta_entry {
             let name = entry::meta_name();
+            open.begin(&mut batch)?;
             open.note_changes(&mut batch, std::slice::from_ref(&name))?;
             match here {
                 true => batch.insert(entry::key(&name, version), &Entry::Removed.encode())?,
@@ -206,12 +211,13 @@ impl Writing {
             }
         }
         batch.commit()?;
+        let dropped = !drops.is_empty();
         self.drops.extend(drops);
         self.meta_entry = !here;
-        self.write_root(version, &switch.meta)
+        self.write_root(version, &switch.meta, dropped)
     }
 
-    fn write_root(&mut self, version: Version, meta: &Bytes) -> Result<(), Error> {
+    fn write_root(&mut self, version: Version, meta: &Bytes, dropped: bool) -> Result<(), Error> {
         let later = self.open.split_off(&version.number);
         let closed = std::mem::replace(&mut self.open, later);
         self.void.extend(closed.into_values().map(|open| open.version));
@@ -229,7 +235,9 @@ impl Writing {
             None => batch.insert(root::KEY.to_vec(), &record.encode())?,
         }
         batch.commit()?;
-        self.next_view = Some(self.view_at(version, meta.clone()));
+        let known = self.shard.view().filter(|_| !dropped).map(|view| Arc::clone(&view.drops));
+        let drops = known.unwrap_or_else(|| self.all_drops());
+        self.next_view = Some(self.view_at(version, meta.clone(), drops));
         Ok(())
     }
 
@@ -242,6 +250,16 @@ impl Writing {
 }
 
 impl Open {
+    /// Writes that there is such a version, before its first chunk: after a crash its chunks are
+    /// looked for.
+    fn begin(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
+        if self.next_change > 0 {
+            return Ok(());
+        }
+        self.note_changes(batch, &[])?;
+        batch.commit()
+    }
+
     /// Writes which names this version is about to write, ahead of them.
     fn note_changes(&mut self, batch: &mut Batch<'_>, names: &[Vec<u8>]) -> Result<(), Error> {
         for record in change::encode(names) {
@@ -268,17 +286,4 @@ impl Open {
         };
         batch.insert(entry::key(name, self.version), &entry.encode())
     }
-}
-
-fn check_parts(parts: &[Part]) -> Result<(), Error> {
-    if parts.len() > PUT_PARTS_MAX {
-        return Err(Error::Misuse("too many parts in one put"));
-    }
-    if parts.iter().any(|part| part.key.len() > PART_KEY_BYTES_MAX) {
-        return Err(Error::Misuse("a part's key is too long"));
-    }
-    if parts.iter().any(|part| part.value.len() > PART_VALUE_BYTES_MAX) {
-        return Err(Error::Misuse("a part's value is too long"));
-    }
-    Ok(())
 }

@@ -19,6 +19,9 @@ pub(crate) fn recover(dir: &Path, expected: &Expectation) -> Result<Vec<Line>> {
         let found = compare_store(&store, shard, &expected)
             .and_then(|applied| compare_journal(&journal, shard, applied, &expected));
         lines.extend(found.with_context(|| format!("shard {shard}"))?);
+        while store.sweep(shard)? {}
+        let orphans = store.orphans_count(shard)?;
+        ensure!(orphans == 0, "shard {shard}: {orphans} chunks that nothing refers to");
         if let Some(root) = store.root(shard)? {
             let (number, applied) = (root.number.0, applied(&root.meta)?);
             lines.push(Line::Checkpoint { shard, number, applied });
