@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::grpc::{self, NodeMembers};
 use crate::http::Pages;
+use crate::resp;
 
 /// Open doors.
 pub(super) struct Doors {
@@ -23,12 +24,11 @@ impl Doors {
     /// Opens every door on the node's shards. Must be called inside the runtime.
     pub(super) fn open(
         config: &Config,
-        _world: &World,
+        world: &World,
         node: &Arc<raft::Node>,
         pages: &Pages,
         listeners: ClientListeners,
     ) -> Result<Self, Failure> {
-        drop(listeners.resp);
         let stopping = CancellationToken::new();
         let shards = pages.shards().expect("they were just opened");
         let cannot = |error: std::io::Error| Failure::Machine(format!("cannot listen: {error}"));
@@ -41,7 +41,10 @@ impl Doors {
                 tracing::error!(%error, "gRPC ended");
             }
         });
-        Ok(Self { stopping, tasks: vec![grpc] })
+        let (shards, clock) = (pages.shards().expect("as before"), Arc::clone(&world.clock));
+        let resp = resp::Service::new(listeners.resp, resp_options(config), shards, clock);
+        let resp = tokio::spawn(resp.map_err(cannot)?.run(stopping.clone()));
+        Ok(Self { stopping, tasks: vec![grpc, resp] })
     }
 
     /// Takes nothing new, and waits (so long at most) until what was taken is answered.
@@ -51,6 +54,20 @@ impl Doors {
         if tokio::time::timeout(limit, drained).await.is_err() {
             tracing::warn!("some requests were not answered before the end");
         }
+    }
+}
+
+fn resp_options(config: &Config) -> resp::Options {
+    let limits = &config.node.limits;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    resp::Options {
+        port: resp::Port::Any,
+        node: config.node.id,
+        password: config.node.security.password.clone(),
+        entry_bytes_max: size(limits.entry_bytes_max),
+        connections_max: limits.connections_max,
+        memory_bytes: limits.memory,
+        output_bytes_max: size(limits.output_bytes_max),
     }
 }
 
