@@ -52,6 +52,8 @@ pub enum SnapshotData {
 pub struct Pinned {
     pin: Box<dyn Pin>,
     hold: Hold,
+    /// Whom a damaged part breaks.
+    replica: Option<Arc<Replica>>,
 }
 
 /// A state that was received whole, under a number of its own. Dropping it forgets it.
@@ -102,13 +104,14 @@ impl Drop for Hold {
 }
 
 /// The shard's checkpoint, held; none before the first.
-pub(crate) fn current(replica: &Replica) -> Result<Option<Snapshot>, Broken> {
+pub(crate) fn current(replica: &Arc<Replica>) -> Result<Option<Snapshot>, Broken> {
     // The hold comes first: a purge that has not heard of it stops at an older checkpoint.
     let hold = replica.holds.hold(0);
     let Some(pin) = replica.store.pin(replica.shard)? else { return Ok(None) };
     let meta = RootMeta::decode(&pin.root().meta)?.snapshot;
     let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
-    let pinned = Pinned { pin, hold: replica.holds.hold(index) };
+    let hold_at = replica.holds.hold(index);
+    let pinned = Pinned { pin, hold: hold_at, replica: Some(replica.clone()) };
     drop(hold);
     Ok(Some(Snapshot { meta, snapshot: SnapshotData::Pinned(pinned) }))
 }
@@ -234,8 +237,17 @@ impl SnapshotReader {
         self.pinned.hold
     }
 
-    /// The next chunk; none after the one that ends the checkpoint.
+    /// The next chunk; none after the one that ends the checkpoint. An error breaks the replica:
+    /// its hook was called.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        let chunk = self.read_chunk();
+        if let (Err(broken), Some(replica)) = (&chunk, &self.pinned.replica) {
+            replica.break_with(broken);
+        }
+        chunk
+    }
+
+    fn read_chunk(&mut self) -> Result<Option<Bytes>, Broken> {
         if self.ended {
             return Ok(None);
         }
@@ -314,7 +326,11 @@ pub enum NotWhole {
 
 impl From<store::Error> for NotWhole {
     fn from(error: store::Error) -> Self {
-        Self::Broken(error.into())
+        match error {
+            // A part that came twice, or isn't one: the peer's doing.
+            store::Error::Misuse(rule) => Self::Rules(rule),
+            error => Self::Broken(error.into()),
+        }
     }
 }
 
@@ -382,8 +398,16 @@ impl SnapshotWriter {
         Self { open, waiting: Vec::new(), count: 0, sum: 0, meta: None }
     }
 
-    /// Writes what a chunk holds.
+    /// Writes what a chunk holds. [`NotWhole::Broken`] breaks the replica: its hook was called.
     pub fn accept(&mut self, chunk: &Bytes) -> Result<(), NotWhole> {
+        let accepted = self.write_chunk(chunk);
+        if let (Err(NotWhole::Broken(broken)), Some(replica)) = (&accepted, &self.open.replica) {
+            replica.break_with(broken);
+        }
+        accepted
+    }
+
+    fn write_chunk(&mut self, chunk: &Bytes) -> Result<(), NotWhole> {
         if self.meta.is_some() {
             return Err(NotWhole::Rules("a chunk after the last"));
         }

@@ -211,7 +211,8 @@ fn chunks_stay_as_they_are() {
     let meta = RootMeta::encode(&SnapshotMeta::default(), b"head");
     store.replace(SHARD, CheckpointNumber(1), meta).unwrap();
     let pin = store.pin(SHARD).unwrap().unwrap();
-    let mut reader = SnapshotReader::new(Pinned { pin, hold: Holds::default().hold(0) });
+    let mut reader =
+        SnapshotReader::new(Pinned { pin, hold: Holds::default().hold(0), replica: None });
     let hex = |bytes: &Bytes| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let chunks: Vec<_> = std::iter::from_fn(|| reader.next_chunk().unwrap()).collect();
     let golden = ["0101010000000100 6b 05000000 76616c7565", "0102 0100000000000000"];
@@ -222,4 +223,15 @@ fn chunks_stay_as_they_are() {
     assert_eq!(chunks.len(), 2);
     let root = "01 00 01 00 01 0000 0000 68656164".replace(' ', "");
     assert!(hex(&chunks[1]).contains(&root), "{}", hex(&chunks[1]));
+}
+
+#[test]
+fn a_damaged_part_breaks_the_node_that_was_to_send_it() {
+    let machinery = Machinery::new(1);
+    let life = at(&machinery, 100);
+    let keys = machinery.store.keys(SHARD, b"", None, 1).unwrap();
+    assert!(machinery.store.damage(SHARD, &keys[0]));
+    let (mut reader, _) = reader(&life);
+    reader.next_chunk().unwrap_err();
+    assert_eq!(life.broken.lock().unwrap().len(), 1);
 }
