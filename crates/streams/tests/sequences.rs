@@ -9,6 +9,7 @@
 mod plain;
 mod random;
 mod replicas;
+mod stored;
 
 use random::Script;
 use replicas::Replicas;

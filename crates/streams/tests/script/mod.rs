@@ -1,0 +1,407 @@
+//! The words of a script line as a command or query, and a reply as a line. Lenient where a door
+//! would be strict: scripts test the state machine, not syntax.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use streams::command::{
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, ReadFrom, ReadGroup, Trim,
+};
+use streams::error::Refusal;
+use streams::id::EntryId;
+use streams::query::{After, Query};
+use streams::reply::{
+    Claimed, Entry, GroupInfo, PendingDetail, Reply, StreamFullInfo, StreamSummary,
+};
+
+pub(crate) enum Asked {
+    Command(Command),
+    Query(Query),
+}
+
+pub(crate) struct Words(VecDeque<String>);
+
+impl Words {
+    pub(crate) fn new(line: &str) -> Self {
+        Self(line.split_whitespace().map(|word| word.replace("\"\"", "")).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, word: &str) -> bool {
+        let found = self.0.front().is_some_and(|front| front == word);
+        if found {
+            self.0.pop_front();
+        }
+        found
+    }
+
+    fn word(&mut self) -> String {
+        self.0.pop_front().expect("another word")
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.word().parse().expect("a number")
+    }
+
+    pub(crate) fn bytes(&mut self) -> Bytes {
+        Bytes::from(self.word())
+    }
+
+    fn after<T>(&mut self, word: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.take(word).then(|| read(self))
+    }
+
+    fn id(&mut self) -> EntryId {
+        id_of(&self.word(), 0)
+    }
+
+    fn end_id(&mut self) -> EntryId {
+        id_of(&self.word(), u64::MAX)
+    }
+
+    fn ids(&mut self) -> Vec<EntryId> {
+        let mut ids = Vec::new();
+        while self.0.front().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit())) {
+            ids.push(self.id());
+        }
+        ids
+    }
+
+    fn trim(&mut self) -> Option<Trim> {
+        let newest = match self.0.front()?.as_str() {
+            "maxlen" => true,
+            "minid" => false,
+            _ => return None,
+        };
+        self.word();
+        let approximate = self.take("~");
+        let keep = if newest { Keep::Newest(self.number()) } else { Keep::From(self.id()) };
+        Some(Trim { keep, approximate, limit: self.after("limit", Self::number) })
+    }
+
+    fn start(&mut self) -> GroupStart {
+        if self.take("$") { GroupStart::Last } else { GroupStart::After(self.id()) }
+    }
+
+    /// `streams key key place place`.
+    fn streams<T>(&mut self, mut place: impl FnMut(&str) -> T) -> Vec<(Bytes, T)> {
+        assert!(self.take("streams"));
+        let half = self.0.len() / 2;
+        let keys: Vec<Bytes> = (0..half).map(|_| self.bytes()).collect();
+        keys.into_iter().map(|key| (key, place(&self.word()))).collect()
+    }
+
+    pub(crate) fn asked(&mut self) -> Asked {
+        let name = self.word();
+        match name.as_str() {
+            "xlen" | "xrange" | "xrevrange" | "xread" | "xpending" | "xinfo" | "exists"
+            | "type" | "dbsize" | "would" => Asked::Query(self.query(&name)),
+            _ => Asked::Command(self.command(&name)),
+        }
+    }
+
+    fn command(&mut self, name: &str) -> Command {
+        match name {
+            "xgroup" => return self.xgroup(),
+            "xreadgroup" => return Command::ReadGroup(self.read_group()),
+            "del" => {
+                return Command::Remove { keys: self.0.drain(..).map(Bytes::from).collect() };
+            }
+            _ => {}
+        }
+        let key = self.bytes();
+        match name {
+            "xadd" => Command::Add(self.add(key)),
+            "xtrim" => Command::Trim { key, trim: self.trim().expect("maxlen or minid") },
+            "xdel" => Command::Delete { key, ids: self.ids() },
+            "xsetid" => Command::SetId {
+                key,
+                last_id: self.id(),
+                entries_added: self.after("entriesadded", Self::number),
+                max_deleted_id: self.after("maxdeletedid", Self::id),
+            },
+            "xack" => Command::Ack { key, group: self.bytes(), ids: self.ids() },
+            "xclaim" => Command::Claim(self.claim(key)),
+            "xautoclaim" => Command::AutoClaim(AutoClaim {
+                key,
+                group: self.bytes(),
+                consumer: self.bytes(),
+                min_idle_ms: self.number(),
+                start: self.id(),
+                count: self.after("count", Self::number).unwrap_or(100),
+                just_id: self.take("justid"),
+            }),
+            _ => panic!("no such command: {name}"),
+        }
+    }
+
+    fn add(&mut self, key: Bytes) -> Add {
+        let must_exist = self.take("nomkstream");
+        let trim = self.trim();
+        let id = match self.word().as_str() {
+            "*" => AddId::Auto,
+            word => match word.strip_suffix("-*") {
+                Some(ms) => AddId::Ms(ms.parse().expect("milliseconds")),
+                None => AddId::Exact(id_of(word, 0)),
+            },
+        };
+        Add { key, id, fields: self.0.drain(..).map(Bytes::from).collect(), must_exist, trim }
+    }
+
+    fn claim(&mut self, key: Bytes) -> Claim {
+        let (group, consumer, min_idle_ms) = (self.bytes(), self.bytes(), self.number());
+        let ids = self.ids();
+        let idle = self.after("idle", |words| Delivered::IdleMs(words.number()));
+        Claim {
+            key,
+            group,
+            consumer,
+            min_idle_ms,
+            ids,
+            delivered: idle.or(self.after("time", |words| Delivered::AtMs(words.number()))),
+            deliveries: self.after("retrycount", Self::number),
+            force: self.take("force"),
+            just_id: self.take("justid"),
+            last_id: self.after("lastid", Self::id),
+        }
+    }
+
+    fn xgroup(&mut self) -> Command {
+        let (what, key, group) = (self.word(), self.bytes(), self.bytes());
+        match what.as_str() {
+            "create" => Command::GroupCreate {
+                key,
+                group,
+                start: self.start(),
+                make_stream: self.take("mkstream"),
+                entries_read: self.after("entriesread", Self::number),
+            },
+            "setid" => Command::GroupSetId {
+                key,
+                group,
+                start: self.start(),
+                entries_read: self.after("entriesread", Self::number),
+            },
+            "destroy" => Command::GroupDestroy { key, group },
+            "createconsumer" => Command::ConsumerCreate { key, group, consumer: self.bytes() },
+            "delconsumer" => Command::ConsumerDelete { key, group, consumer: self.bytes() },
+            _ => panic!("no such subcommand: {what}"),
+        }
+    }
+
+    fn read_group(&mut self) -> ReadGroup {
+        assert!(self.take("group"));
+        ReadGroup {
+            group: self.bytes(),
+            consumer: self.bytes(),
+            count: self.after("count", Self::number).unwrap_or(0),
+            no_ack: self.take("noack"),
+            streams: self.streams(|place| match place {
+                ">" => ReadFrom::New,
+                id => ReadFrom::History(id_of(id, 0)),
+            }),
+        }
+    }
+
+    fn query(&mut self, name: &str) -> Query {
+        match name {
+            "xread" => {
+                let count = self.after("count", Self::number).unwrap_or(0);
+                let streams = self.streams(|place| match place {
+                    "$" => After::Last,
+                    "+" => After::Newest,
+                    id => After::Id(id_of(id, 0)),
+                });
+                return Query::Read { count, streams };
+            }
+            "exists" => {
+                return Query::Exists { keys: self.0.drain(..).map(Bytes::from).collect() };
+            }
+            "dbsize" => return Query::KeysCount,
+            "would" => return Query::WouldDeliver(self.read_group()),
+            "xinfo" => {
+                let (what, key) = (self.word(), self.bytes());
+                return match what.as_str() {
+                    "stream" => Query::Stream { key },
+                    "full" => Query::StreamFull {
+                        key,
+                        count: self.after("count", Self::number).unwrap_or(10),
+                    },
+                    "groups" => Query::Groups { key },
+                    "consumers" => Query::Consumers { key, group: self.bytes() },
+                    _ => panic!("no such subcommand: {what}"),
+                };
+            }
+            _ => {}
+        }
+        let key = self.bytes();
+        match name {
+            "xlen" => Query::Length { key },
+            "type" => Query::Type { key },
+            "xpending" => self.pending(key),
+            _ => {
+                let reverse = name == "xrevrange";
+                let (start, end) = if reverse {
+                    let end = self.end_id();
+                    (self.id(), end)
+                } else {
+                    (self.id(), self.end_id())
+                };
+                Query::Range { key, start, end, count: self.after("count", Self::number), reverse }
+            }
+        }
+    }
+
+    fn pending(&mut self, key: Bytes) -> Query {
+        let group = self.bytes();
+        if self.is_empty() {
+            return Query::PendingSummary { key, group };
+        }
+        Query::PendingRange {
+            key,
+            group,
+            min_idle_ms: self.after("idle", Self::number).unwrap_or(0),
+            start: self.id(),
+            end: self.end_id(),
+            count: self.number(),
+            consumer: self.0.pop_front().map(Bytes::from),
+        }
+    }
+}
+
+fn id_of(word: &str, seq_missing: u64) -> EntryId {
+    match word {
+        "-" => return EntryId::MIN,
+        "+" => return EntryId::MAX,
+        _ => {}
+    }
+    let (ms, seq) = match word.split_once('-') {
+        Some((ms, seq)) => (ms, seq.parse().expect("a sequence")),
+        None => (word, seq_missing),
+    };
+    EntryId::new(ms.parse().expect("milliseconds"), seq)
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn list<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
+    let shown: Vec<String> = items.iter().map(show).collect();
+    format!("[{}]", shown.join(", "))
+}
+
+fn or_nil<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "nil".to_owned(), |value| value.to_string())
+}
+
+fn entry(entry: &Entry) -> String {
+    match &entry.fields {
+        None => format!("{} gone", entry.id),
+        Some(fields) => {
+            let pairs =
+                fields.chunks(2).map(|pair| format!("{}={}", text(&pair[0]), text(&pair[1])));
+            format!("{} {}", entry.id, pairs.collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+pub(crate) fn shown(reply: &Reply<Entry>) -> String {
+    match reply {
+        Reply::Ok => "ok".to_owned(),
+        Reply::Nil => "nil".to_owned(),
+        Reply::Count(count) => count.to_string(),
+        Reply::Added(id) => id.to_string(),
+        Reply::Entries(entries) => list(entries, entry),
+        Reply::Ids(ids) => list(ids, EntryId::to_string),
+        Reply::Streams(streams) => {
+            let one = |(key, entries): &(Bytes, Vec<Entry>)| {
+                format!("{} {}", text(key), list(entries, entry))
+            };
+            streams.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+        Reply::AutoClaimed { next, claimed, deleted } => {
+            let claimed = match claimed {
+                Claimed::Entries(entries) => list(entries, entry),
+                Claimed::Ids(ids) => list(ids, EntryId::to_string),
+            };
+            format!("next {next} claimed {claimed} deleted {}", list(deleted, EntryId::to_string))
+        }
+        Reply::PendingSummary(summary) => {
+            let range = summary.range.map(|(first, last)| format!("{first} to {last}"));
+            let consumers =
+                list(&summary.consumers, |(name, count)| format!("{} {count}", text(name)));
+            format!("{} pending, {}, {consumers}", summary.total, or_nil(range))
+        }
+        Reply::Pending(pending) => list(pending, |one| {
+            let consumer = text(&one.consumer);
+            format!("{} {consumer} idle {} deliveries {}", one.id, one.idle_ms, one.deliveries)
+        }),
+        Reply::Stream(info) => {
+            let (first, last) = (info.first.as_ref().map(entry), info.last.as_ref().map(entry));
+            let groups = info.groups_count;
+            let edges = format!("first ({}) last ({})", or_nil(first), or_nil(last));
+            format!("{} groups {groups} {edges}", summary(&info.summary))
+        }
+        Reply::StreamFull(info) => full(info),
+        Reply::Groups(groups) => list(groups, group),
+        Reply::Consumers(consumers) => list(consumers, |one| {
+            let (name, pending, idle) = (text(&one.name), one.pending_count, one.idle_ms);
+            format!("{name} pending {pending} idle {idle} inactive {}", or_nil(one.inactive_ms))
+        }),
+        Reply::Type { exists } => if *exists { "stream" } else { "none" }.to_owned(),
+        Reply::Refused(refusal) => format!("refused: {}", refused(refusal)),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NoGroupForRead { key, group } => {
+            format!("NoGroupForRead {} {}", text(key), text(group))
+        }
+        Refusal::NoGroup { key, group } => format!("NoGroup {} {}", text(key), text(group)),
+        Refusal::NoGroupForKey { key, group } => {
+            format!("NoGroupForKey {} {}", text(key), text(group))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn summary(summary: &StreamSummary) -> String {
+    let StreamSummary { length, blocks_count, tree_nodes_count, entries_added, .. } = summary;
+    let StreamSummary { last_id, max_deleted_id, first_id, .. } = summary;
+    format!(
+        "length {length} blocks {blocks_count} nodes {tree_nodes_count} last-id {last_id} \
+         max-deleted {max_deleted_id} added {entries_added} first-id {first_id}"
+    )
+}
+
+fn group(group: &GroupInfo) -> String {
+    let GroupInfo { consumers_count, pending_count, last_delivered_id, .. } = group;
+    let (read, lag) = (or_nil(group.entries_read), or_nil(group.lag));
+    let name = text(&group.name);
+    format!(
+        "{name} consumers {consumers_count} pending {pending_count} last {last_delivered_id} \
+         read {read} lag {lag}"
+    )
+}
+
+fn full(info: &StreamFullInfo<Entry>) -> String {
+    let detail = |one: &PendingDetail| {
+        let consumer = text(&one.consumer);
+        format!("{} {consumer} at {} deliveries {}", one.id, one.delivered_ms, one.deliveries)
+    };
+    let groups = list(&info.groups, |one| {
+        let consumers = list(&one.consumers, |consumer| {
+            let (seen, active) = (consumer.seen_ms, or_nil(consumer.active_ms));
+            let pending = list(&consumer.pending, detail);
+            let name = text(&consumer.name);
+            format!("{name} seen {seen} active {active} {} {pending}", consumer.pending_count)
+        });
+        format!("{} {} {consumers}", group(&one.info), list(&one.pending, detail))
+    });
+    format!("{} {} {groups}", summary(&info.summary), list(&info.entries, entry))
+}
