@@ -32,6 +32,8 @@ pub struct ShardReport {
     /// The first of what is damaged, as sentences.
     pub damage: Vec<String>,
     pub damage_count: usize,
+    /// Pieces of parts that nothing refers to, after sweeping: lost space, not lost data.
+    pub orphans_count: usize,
 }
 
 impl Report {
@@ -47,12 +49,14 @@ impl fmt::Display for Report {
             writeln!(f, "store: unreadable: {why}")?;
         }
         for report in &self.shards {
-            let ShardReport { shard, parts_count, parts_bytes, damage_count, .. } = report;
+            let ShardReport {
+                shard, parts_count, parts_bytes, damage_count, orphans_count, ..
+            } = report;
             let number = report.number.map_or_else(|| "none".to_owned(), |at| at.0.to_string());
             writeln!(
                 f,
                 "store: shard {shard}: checkpoint {number}, {parts_count} parts, \
-                 {parts_bytes} bytes, {damage_count} damaged"
+                 {parts_bytes} bytes, {damage_count} damaged, {orphans_count} orphans"
             )?;
             for damage in &report.damage {
                 writeln!(f, "  {damage}")?;
@@ -88,10 +92,14 @@ fn verify_shard(store: &Sled, shard: ShardId) -> ShardReport {
         damage.push(error);
         None
     });
-    let (parts_count, parts_bytes) = match (&root, damage.is_empty()) {
-        (Some(_), true) => check_deep(store, shard, &mut damage),
-        _ => (0, 0),
-    };
+    let (mut parts_count, mut parts_bytes, mut orphans_count) = (0, 0, 0);
+    if damage.is_empty() {
+        (parts_count, parts_bytes) = check_deep(store, shard, &mut damage);
+        orphans_count = count_orphans(store, shard).unwrap_or_else(|error| {
+            damage.push(error);
+            0
+        });
+    }
     ShardReport {
         shard,
         number: root.map(|root| root.number),
@@ -99,7 +107,13 @@ fn verify_shard(store: &Sled, shard: ShardId) -> ShardReport {
         parts_bytes,
         damage_count: damage.len(),
         damage: damage.iter().take(DAMAGE_NAMED_MAX).map(Error::to_string).collect(),
+        orphans_count,
     }
+}
+
+fn count_orphans(store: &Sled, shard: ShardId) -> Result<usize, Error> {
+    while store.sweep(shard)? {}
+    store.orphans_count(shard)
 }
 
 fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {

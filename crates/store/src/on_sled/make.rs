@@ -25,6 +25,8 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), E
         make(dir, options)?;
     }
     remove_half_snapshots(dir)?;
+    let bytes = fs::metadata(dir.join("db")).map_or(0, |file| file.len());
+    tracing::info!(dir = %dir.display(), bytes, "opening the store, which may take a while");
     let db = guarded(|| open_db(dir, options))?;
     if !db.was_recovered() {
         return Err(Error::Unreadable("the store is empty, although one was made".to_owned()));

@@ -36,7 +36,10 @@ use write::Writing;
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Bytes that sled may keep of its pages. Measured: it uses up to three times as much.
+    /// Bytes that sled may keep of its pages, shared out over 256 lists: much below 16 MiB a list
+    /// doesn't hold one page of blocks, and each is read again and again. Measured resident, the
+    /// program included, while 160 MB of blocks are written, replaced and dropped: 65 to 130 MB with
+    /// 16 MiB, 130 to 170 MB with 64 MiB.
     pub cache_bytes: u64,
 }
 

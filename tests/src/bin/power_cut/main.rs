@@ -158,7 +158,8 @@ fn cut_often(arguments: &RunArguments, mounted: &Mounted) -> Result<Verdict> {
         };
         if (number + 1) % 10 == 0 {
             let (done, all) = (number + 1, arguments.cuts);
-            say(&format!("{}: {done} of {all} cuts", mounted.dir().display()));
+            let name = mounted.dir().file_name().unwrap_or_default().display();
+            say(&format!("{name}: {done} of {all} cuts"));
         }
     }
     Ok(verdict)
