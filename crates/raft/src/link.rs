@@ -18,6 +18,7 @@ use base::{ClusterId, Incarnation, NodeId, ShardId};
 use bytes::Bytes;
 
 pub(crate) mod queue;
+pub mod sim;
 
 /// Which of a connection's lanes a message takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -174,6 +174,12 @@ impl Node {
         self.0.stop().await;
     }
 
+    /// Ends as a killed process would: nothing more is written or sent, nobody is answered. For
+    /// simulation; what is left of its groups ends behind it.
+    pub fn kill(&self) {
+        self.0.kill();
+    }
+
     /// Puts a new node, with the returned id, into the place of one that is lost, in every shard.
     /// Returns once the meta group has it; the shards follow behind it.
     ///

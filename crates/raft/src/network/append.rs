@@ -43,9 +43,8 @@ pub(crate) struct Target {
 /// The answers to the requests of `input`.
 pub(crate) struct AppendStream<S> {
     target: Target,
-    session: u64,
+    session: Option<Session>,
     input: Option<S>,
-    answers: mpsc::UnboundedReceiver<Appended>,
     under_way: VecDeque<usize>,
     under_way_bytes: usize,
     number: u64,
@@ -53,26 +52,40 @@ pub(crate) struct AppendStream<S> {
     ended: bool,
 }
 
+struct Session {
+    number: u64,
+    answers: mpsc::UnboundedReceiver<Appended>,
+}
+
 impl<S> AppendStream<S>
 where
     S: Stream<Item = Append> + Unpin,
 {
-    pub(crate) fn open(target: Target, input: S) -> Result<Self, RPCError<TypeConfig>> {
-        let opened = target.router.open_session(target.peer);
-        let (session, answers) =
-            opened.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
+    /// The session is opened with the first request: it is there that openraft waits after an
+    /// error, so failing before it is asked for would make it try again at once, for ever.
+    pub(crate) fn new(target: Target, input: S) -> Self {
         let deadline = Box::pin(tokio::time::sleep(target.patience));
-        Ok(Self {
+        Self {
             target,
-            session,
+            session: None,
             input: Some(input),
-            answers,
             under_way: VecDeque::new(),
             under_way_bytes: 0,
             number: 0,
             deadline,
             ended: false,
-        })
+        }
+    }
+
+    fn session(&mut self) -> Result<u64, RPCError<TypeConfig>> {
+        if let Some(session) = &self.session {
+            return Ok(session.number);
+        }
+        let opened = self.target.router.open_session(self.target.peer);
+        let (number, answers) =
+            opened.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
+        self.session = Some(Session { number, answers });
+        Ok(number)
     }
 
     fn has_room(&self) -> bool {
@@ -84,7 +97,7 @@ where
         let message = Message {
             shard: self.target.shard,
             kind: kind::APPEND,
-            session: self.session,
+            session: self.session()?,
             number: self.number,
             head,
             body,
@@ -137,7 +150,10 @@ where
             return Poll::Ready(None);
         }
         // Answers first: they make room.
-        let answer = this.answers.poll_recv(context);
+        let answer = match &mut this.session {
+            Some(session) => session.answers.poll_recv(context),
+            None => Poll::Pending,
+        };
         if let Poll::Ready(Some(appended)) = answer {
             this.answered();
             if appended.is_err() {
@@ -153,8 +169,13 @@ where
             let error = NetworkError::from_string("the connection or the peer's group went down");
             return this.end(Err(RPCError::Network(error)));
         }
+        let opened = this.session.is_some();
         if let Err(error) = this.poll_input(context) {
             return this.end(Err(error));
+        }
+        if !opened && this.session.is_some() {
+            // Its answers were not listened to yet.
+            context.waker().wake_by_ref();
         }
         if this.under_way.is_empty() {
             if this.input.is_none() {
@@ -171,11 +192,12 @@ where
 
 impl<S> Drop for AppendStream<S> {
     fn drop(&mut self) {
-        self.target.router.close_session(self.session);
+        let Some(session) = &self.session else { return };
+        self.target.router.close_session(session.number);
         let end = Message {
             shard: self.target.shard,
             kind: kind::APPEND_END,
-            session: self.session,
+            session: session.number,
             ..Message::default()
         };
         drop(self.target.router.link.send(self.target.peer, self.target.lane, end));

@@ -108,11 +108,8 @@ impl NetStreamAppend<TypeConfig> for Client {
             lane: self.lane,
             patience: APPEND_PATIENCE,
         };
-        let opened = AppendStream::open(target, input);
-        Box::pin(async move {
-            let stream: BoxStream<'s, _> = Box::pin(opened?);
-            Ok(stream)
-        })
+        let stream: BoxStream<'s, _> = Box::pin(AppendStream::new(target, input));
+        Box::pin(std::future::ready(Ok(stream)))
     }
 }
 

@@ -266,6 +266,19 @@ impl Running {
         low.into_iter().next()
     }
 
+    pub(crate) fn kill(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.bell.stop();
+        for task in std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            task.abort();
+        }
+        for group in self.groups() {
+            let raft = group.raft.clone();
+            tokio::spawn(async move { drop(raft.shutdown().await) });
+        }
+    }
+
     pub(crate) async fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         for group in self.groups() {
