@@ -25,10 +25,11 @@ const FILE_BYTES: u64 = 64 * 1024 * 1024;
 const KEPT_ENTRIES: u64 = 20_000;
 const SHARDS_MAX: u16 = 8;
 
-/// Closed-loop writers on some shards.
+static PAYLOAD: [u8; PAYLOAD_BYTES] = [7; PAYLOAD_BYTES];
+
+/// Closed-loop writers on some shards. Whatever costs time here counts against the journal.
 struct Load {
     journal: Journal,
-    payload: Bytes,
     next: Vec<AtomicU64>,
     acknowledged: AtomicU64,
     running: AtomicU64,
@@ -43,7 +44,7 @@ impl Load {
         if index.is_multiple_of(4096) && index > KEPT_ENTRIES {
             self.journal.purge(id, LogId { term: 1, index: index - KEPT_ENTRIES });
         }
-        let record = Record { term: 1, index, kind: 1, payload: self.payload.clone() };
+        let record = Record { term: 1, index, kind: 1, payload: Bytes::from_static(&PAYLOAD) };
         let load = Arc::clone(&self);
         let done = Box::new(move |result: Result<(), journal::Failed>| {
             result.expect("the disk works");
@@ -58,15 +59,24 @@ impl Load {
     }
 }
 
-/// Records a second with `writers` on `shards`, for `time`.
-fn journal_rate(journal: &Journal, writers: u64, shards: u16, time: Duration) -> f64 {
+/// Nanoseconds of processor that the threads of this process have had.
+fn cpu_ns() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of_task = |task: std::fs::DirEntry| -> Option<f64> {
+        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse().ok()
+    };
+    tasks.filter_map(of_task).sum()
+}
+
+/// Records a second with `writers` on `shards`, for `time`, and nanoseconds of processor for each.
+fn journal_rate(journal: &Journal, writers: u64, shards: u16, time: Duration) -> (f64, f64) {
     let next = |shard| {
         let last = journal.log_state(ShardId(shard)).last;
         AtomicU64::new(last.map_or(0, |last| last.index + 1))
     };
     let load = Arc::new(Load {
         journal: journal.clone(),
-        payload: Bytes::from(vec![7; PAYLOAD_BYTES]),
         next: (0..shards).map(next).collect(),
         acknowledged: AtomicU64::new(0),
         running: AtomicU64::new(writers),
@@ -81,15 +91,15 @@ fn journal_rate(journal: &Journal, writers: u64, shards: u16, time: Duration) ->
             Arc::clone(&begin).submit(shard);
         }
     }));
-    let start = SystemClock.monotonic();
+    let (start, cpu) = (SystemClock.monotonic(), cpu_ns());
     std::thread::sleep(time);
-    let acknowledged = load.acknowledged.load(Ordering::Relaxed);
-    let elapsed = SystemClock.monotonic() - start;
+    let acknowledged = load.acknowledged.load(Ordering::Relaxed) as f64;
+    let (elapsed, cpu) = (SystemClock.monotonic() - start, cpu_ns() - cpu);
     load.stop.store(true, Ordering::Relaxed);
     while load.running.load(Ordering::SeqCst) > 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    acknowledged as f64 / elapsed.as_secs_f64()
+    (acknowledged / elapsed.as_secs_f64(), cpu / acknowledged.max(1.0))
 }
 
 /// Records a second when `writers` records at a time are written and synced, and nothing else.
@@ -131,8 +141,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn main() {
     let mut args = std::env::args().skip(1);
     let parent = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
-    let rounds = args.next().map_or(5, |arg| arg.parse().expect("a number of rounds"));
-    let time = args.next().map_or(500, |arg| arg.parse().expect("milliseconds a round"));
+    let rounds = args.next().map_or(40, |arg| arg.parse().expect("a number of rounds"));
+    let time = args.next().map_or(60, |arg| arg.parse().expect("milliseconds a round"));
     let time = Duration::from_millis(time);
     let dir = tempfile::tempdir_in(parent).expect("a directory");
     let file = zero_filled(&dir.path().join("bare"));
@@ -140,7 +150,8 @@ fn main() {
     let opened = open(disk, &at, Options::default(), &Marks::default());
     let (journal, mut committer) = opened.expect("the journal opens");
     committer.keep_witness(dir.path(), Arc::new(SystemClock)).expect("the witness is written");
-    let thread = std::thread::spawn(move || committer.run());
+    let thread = std::thread::Builder::new().name("committer".into());
+    let thread = thread.spawn(move || committer.run()).expect("a thread starts");
 
     while journal.synced_position().segment < 6 {
         journal_rate(&journal, 500, SHARDS_MAX, time);
@@ -153,15 +164,17 @@ fn main() {
     let mut offset = 0;
     for shards in [1, SHARDS_MAX] {
         for writers in [1, 50, 200] {
-            let (mut ours, mut bare) = (Vec::new(), Vec::new());
+            let (mut ours, mut cpu, mut bare) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..rounds {
-                ours.push(journal_rate(&journal, writers, shards, time));
+                let (rate, ns) = journal_rate(&journal, writers, shards, time);
+                ours.push(rate);
+                cpu.push(ns);
                 bare.push(bare_rate(&*file, &mut offset, writers, time));
             }
             let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
-            let (ours, bare) = (median(ours), median(bare));
+            let (ours, bare, cpu) = (median(ours), median(bare), median(cpu));
             let ratio = median(ratios);
-            println!("{writers:>7} {shards:>6} {ours:>12.0} {bare:>12.0} {ratio:>6.2}");
+            println!("{writers:>7} {shards:>6} {ours:>12.0} {bare:>12.0} {ratio:>6.2} {cpu:>8.0}");
         }
     }
     let usage = journal.usage();

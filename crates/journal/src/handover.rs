@@ -79,6 +79,8 @@ struct State {
     number: u64,
     /// Somebody waits for something that is in here.
     urgent: bool,
+    /// The committer sleeps: only then is it worth a system call to wake it.
+    sleeps: bool,
     closed: bool,
     failed: Option<Failed>,
     bytes: u64,
@@ -99,6 +101,7 @@ impl Handover {
             open: Batch::default(),
             number: first,
             urgent: false,
+            sleeps: false,
             closed: false,
             failed: None,
             bytes: 0,
@@ -145,11 +148,13 @@ impl Handover {
             if state.closed {
                 return Wake::Closed;
             }
+            state.sleeps = true;
             let (next, waited) = self
                 .wake
                 .wait_timeout(state, timeout)
                 .expect("no holder of the hand-over's lock panics");
             state = next;
+            state.sleeps = false;
             if waited.timed_out() && !state.urgent && !state.closed {
                 return Wake::Time;
             }
@@ -226,9 +231,9 @@ impl Filling<'_> {
     pub(crate) fn finish(mut self, done: Done) -> bool {
         self.state.open.dones.push(done);
         let first = !std::mem::replace(&mut self.state.urgent, true);
-        let handover = self.handover;
+        let (handover, sleeps) = (self.handover, self.state.sleeps);
         drop(self.state);
-        if first {
+        if first && sleeps {
             handover.wake.notify_one();
         }
         first

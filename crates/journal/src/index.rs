@@ -33,6 +33,8 @@ pub(crate) struct ShardLog {
     /// Payloads of the newest entries.
     recent: VecDeque<Bytes>,
     recent_bytes: usize,
+    /// The batches that weren't known to be written when last asked, with their first entries.
+    unwritten: VecDeque<(u64, u64)>,
 }
 
 impl ShardLog {
@@ -123,24 +125,24 @@ impl ShardLog {
         self.recent = recent;
         self.recent_bytes = bytes + record.payload.len();
         self.recent.push_back(record.payload);
+        if self.unwritten.back().is_none_or(|(batch, _)| *batch != at.batch) {
+            self.unwritten.push_back((at.batch, id.index));
+        }
     }
 
     /// Lets the oldest kept entries go until `bytes` are left, or until one that isn't in a
     /// segment yet: those are in batches from `unwritten` on.
     pub(crate) fn shrink_recent(&mut self, bytes: usize, unwritten: u64) {
-        while self.recent_bytes > bytes {
-            let at = self.slots.len() - self.recent.len();
-            if self.slots[at].at.batch >= unwritten {
-                break;
-            }
-            let oldest = self.recent.pop_front().expect("its bytes are counted");
-            self.recent_bytes -= oldest.len();
+        while self.unwritten.front().is_some_and(|(batch, _)| *batch < unwritten) {
+            self.unwritten.pop_front();
         }
-    }
-
-    /// Bytes of the entries kept.
-    pub(crate) fn recent_bytes(&self) -> usize {
-        self.recent_bytes
+        let written = self.unwritten.front().map_or(u64::MAX, |(_, first)| *first);
+        let mut oldest = self.end() - self.recent.len() as u64;
+        while self.recent_bytes > bytes && oldest < written {
+            let payload = self.recent.pop_front().expect("its bytes are counted");
+            self.recent_bytes -= payload.len();
+            oldest += 1;
+        }
     }
 
     fn forget_recent(&mut self, keep: usize) {
@@ -152,6 +154,9 @@ impl ShardLog {
 
     /// Takes away the entries at `from` and above.
     pub(crate) fn truncate(&mut self, from: u64) {
+        for (_, first) in &mut self.unwritten {
+            *first = from.min(*first);
+        }
         while !self.slots.is_empty() && self.end() > from {
             self.slots.pop_back();
             if let Some(payload) = self.recent.pop_back() {

@@ -90,9 +90,7 @@ impl Journal {
             let Some(done) = done else { return HandedIn::Waits };
             let first = filling.finish(done);
             let share = shared.cache_share();
-            if log.recent_bytes() > share {
-                log.shrink_recent(share, shared.written.load(Ordering::Acquire));
-            }
+            log.shrink_recent(share, shared.written.load(Ordering::Acquire));
             if first { HandedIn::First } else { HandedIn::Waits }
         });
         match handed_in {

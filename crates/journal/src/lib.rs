@@ -13,6 +13,7 @@ pub mod guard;
 mod handover;
 mod index;
 mod journal;
+mod logs;
 mod marks;
 mod options;
 mod read;

@@ -8,6 +8,7 @@ use base::ShardId;
 
 use crate::handover::Handover;
 use crate::index::ShardLog;
+use crate::logs::Logs;
 use crate::options::Options;
 use crate::segment::Segments;
 use crate::types::Position;
@@ -19,7 +20,7 @@ pub type Hook = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) handover: Handover,
-    logs: RwLock<BTreeMap<ShardId, Mutex<ShardLog>>>,
+    logs: Logs,
     cache_share: AtomicUsize,
     pub(crate) segments: RwLock<Segments>,
     /// Batches below this are in segments (not necessarily synced).
@@ -41,11 +42,10 @@ impl Shared {
     ) -> Self {
         let first = segments.next_batch();
         let cache_share = options.cache_bytes / logs.len().max(1);
-        let logs = logs.into_iter().map(|(shard, log)| (shard, Mutex::new(log)));
         Self {
             handover: Handover::new(options.batch_bytes, first),
             options,
-            logs: RwLock::new(logs.collect()),
+            logs: Logs::new(logs),
             cache_share: AtomicUsize::new(cache_share),
             segments: RwLock::new(segments),
             written: AtomicU64::new(first),
@@ -64,26 +64,15 @@ impl Shared {
         shard: ShardId,
         with: impl FnOnce(MutexGuard<'_, ShardLog>) -> R,
     ) -> R {
-        let logs = self.logs.read().expect(NO_PANIC);
-        if let Some(log) = logs.get(&shard) {
-            return with(lock(log));
-        }
-        drop(logs);
-        self.add_log(shard);
-        let logs = self.logs.read().expect(NO_PANIC);
-        with(lock(logs.get(&shard).expect("logs are never removed")))
-    }
-
-    fn add_log(&self, shard: ShardId) {
-        let mut logs = self.logs.write().expect(NO_PANIC);
-        logs.entry(shard).or_default();
-        self.cache_share.store(self.options.cache_bytes / logs.len(), Ordering::Relaxed);
+        with(lock(self.logs.get_or_add(shard, |count| {
+            self.cache_share.store(self.options.cache_bytes / count.max(1), Ordering::Relaxed);
+        })))
     }
 
     /// Asks all shards' logs, one after the other.
     pub(crate) fn map_logs<R>(&self, ask: impl Fn(ShardId, &ShardLog) -> R) -> Vec<R> {
-        let logs = self.logs.read().expect(NO_PANIC);
-        logs.iter().map(|(shard, log)| ask(*shard, &lock(log))).collect()
+        let all = self.logs.all();
+        all.into_iter().map(|(shard, log)| ask(shard, &lock(log))).collect()
     }
 
     /// What one shard may keep of the memory for recent entries.
