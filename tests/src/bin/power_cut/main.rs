@@ -205,8 +205,13 @@ fn churn_and_cut(
     let told = Arc::new(Mutex::new(Told { expectation, ..Told::default() }));
     let out = child.stdout.take().context("the child's pipe")?;
     let reader = listen(BufReader::new(out), Arc::clone(&told));
-    let cut = wait_until_ready(&mut child, &told).and_then(|()| {
-        std::thread::sleep(Duration::from_millis(100 + entropy.below(2_400)));
+    // One cut of six comes while journal and store are being made or opened.
+    let (ready, wait_ms) = match entropy.below(6) {
+        0 => (Ok(()), entropy.below(400)),
+        _ => (wait_until_ready(&mut child, &told), 100 + entropy.below(2_400)),
+    };
+    let cut = ready.and_then(|()| {
+        std::thread::sleep(Duration::from_millis(wait_ms));
         mounted.cut()
     });
     // Ends the child in any case; then the pipe ends, and all that it told is known.
