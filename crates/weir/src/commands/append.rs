@@ -21,12 +21,10 @@ const AHEAD: usize = 1024;
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
 pub(crate) fn run(args: &cli::Append) -> Result<(), Failed> {
-    let client = cluster::connect(&args.cluster)?;
-    if args.fields.is_empty() {
-        block_on(lines(&client, args))
-    } else {
-        block_on(one(&client, args))
-    }
+    block_on(async {
+        let client = cluster::connect(&args.cluster).await?;
+        if args.fields.is_empty() { lines(&client, args).await } else { one(&client, args).await }
+    })
 }
 
 async fn one(client: &Client, args: &cli::Append) -> Result<(), Failed> {

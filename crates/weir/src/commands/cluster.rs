@@ -7,8 +7,9 @@ use client::{Client, Error};
 use crate::cli::Cluster;
 use crate::failed::Failed;
 
-/// The client of the nodes that were named.
-pub(super) fn connect(args: &Cluster) -> Result<Client, Failed> {
+/// The client of the nodes that were named. Async, because connections are tasks of the runtime
+/// that they are made in.
+pub(super) async fn connect(args: &Cluster) -> Result<Client, Failed> {
     let timeout = Duration::from_secs(args.timeout.max(1));
     let mut builder = Client::builder(args.nodes.iter()).timeout(timeout);
     if let Some(path) = &args.password_file {

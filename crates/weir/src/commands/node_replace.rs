@@ -40,7 +40,7 @@ async fn replace(args: &Replace, replacement: Replacement) -> Result<(), Failed>
         )),
         error => cluster::failed(&args.cluster, &error),
     };
-    let client = cluster::connect(&args.cluster)?;
+    let client = cluster::connect(&args.cluster).await?;
     let mut steps = client.replace_node(replacement).await.map_err(failed)?;
     let bar = bar();
     while let Some(step) = steps.try_next().await.map_err(failed)? {

@@ -20,11 +20,13 @@ pub(crate) fn run(args: &cli::Read) -> Result<(), Failed> {
         limit: args.limit,
         reverse: args.reverse,
     };
-    let client = cluster::connect(&args.cluster)?;
     if args.limit == Some(0) {
         return Ok(());
     }
-    block_on(async { print(&client, args, range).await })
+    block_on(async {
+        let client = cluster::connect(&args.cluster).await?;
+        print(&client, args, range).await
+    })
 }
 
 /// An id; milliseconds alone stand for the first or last one of theirs.

@@ -16,8 +16,8 @@ use crate::out;
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &cli::Status) -> Result<(), Failed> {
-    let client = cluster::connect(&args.cluster)?;
     let view = block_on(async {
+        let client = cluster::connect(&args.cluster).await?;
         let first =
             client.status().await.map_err(|error| cluster::failed(&args.cluster, &error))?;
         Ok(View::new(&first, &others(&client, &first).await))

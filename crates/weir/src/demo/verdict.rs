@@ -109,13 +109,15 @@ fn compare(history: &History, progress: &Progress) -> String {
 
 /// Five lines.
 pub(super) fn say_how_to_go_on() {
-    out::say(
+    // As it was typed: it may not stand where a shell finds it.
+    let weir = std::env::args().next().unwrap_or_else(|| "weir".to_owned());
+    out::say(format!(
         "\nAll nodes are stopped. To go on:\n\
-         \x20 weir dev                                        a cluster of your own\n\
-         \x20 redis-cli -p 6379 XADD orders '*' item 7        or 6389, 6399: any node answers\n\
-         \x20 python3 -c \"import redis; print(redis.Redis().xadd('orders', {'item': 8}))\"\n\
+         \x20 {weir} dev      # a cluster of your own; then, from another terminal:\n\
+         \x20 redis-cli -p 6379 XADD orders '*' item 7      # or 6389, 6399: any node answers\n\
+         \x20 python3 -c \"import redis; print(redis.Redis().xadd('orders', {{'item': 8}}))\"\n\
          \x20 kill -9 <pid of a node>; redis-cli -p 6389 XRANGE orders - +",
-    );
+    ));
 }
 
 #[cfg(test)]
