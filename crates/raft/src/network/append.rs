@@ -81,7 +81,7 @@ where
         if let Some(session) = &self.session {
             return Ok(session.number);
         }
-        let opened = self.target.router.open_session(self.target.peer);
+        let opened = self.target.router.open_session(self.target.peer, self.target.shard);
         let (number, answers) =
             opened.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
         self.session = Some(Session { number, answers });

@@ -185,6 +185,7 @@ struct Waiting {
 
 struct Mailbox {
     peer: NodeId,
+    shard: ShardId,
     answers: mpsc::UnboundedSender<Appended>,
 }
 
@@ -195,12 +196,21 @@ pub(crate) struct Router {
     me: RwLock<Me>,
     disk_free: AtomicU64,
     peers: Mutex<BTreeMap<NodeId, Peer>>,
+    /// Numbers of calls and sessions. No two lives of this node share them: a peer may still answer
+    /// what the life before this one asked.
     next: AtomicU64,
     calls: Mutex<BTreeMap<u64, Waiting>>,
     mailboxes: Mutex<BTreeMap<u64, Mailbox>>,
     sessions: Sessions,
     host: Mutex<Option<Arc<dyn Host>>>,
     this: std::sync::Weak<Router>,
+}
+
+/// Where a life's numbers begin: its random bits, less some so that the encoding stays short. A
+/// node that belongs to no cluster yet has none, and begins at 1.
+fn first_number(incarnation: Incarnation) -> u64 {
+    const SPARED_BITS: u32 = 16;
+    1 + (incarnation.random >> SPARED_BITS)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -215,7 +225,7 @@ impl Router {
             me: RwLock::new(me),
             disk_free: AtomicU64::new(u64::MAX),
             peers: Mutex::default(),
-            next: AtomicU64::new(1),
+            next: AtomicU64::new(first_number(me.incarnation)),
             calls: Mutex::default(),
             mailboxes: Mutex::default(),
             sessions: Sessions::default(),
@@ -293,6 +303,7 @@ impl Router {
     pub(crate) fn open_session(
         &self,
         peer: NodeId,
+        shard: ShardId,
     ) -> Result<(u64, mpsc::UnboundedReceiver<Appended>), SendError> {
         let session = self.next.fetch_add(1, Ordering::Relaxed);
         let (answers, receiver) = mpsc::unbounded_channel();
@@ -301,7 +312,7 @@ impl Router {
         if !self.is_connected(peer) {
             return Err(SendError::Down);
         }
-        mailboxes.insert(session, Mailbox { peer, answers });
+        mailboxes.insert(session, Mailbox { peer, shard, answers });
         Ok((session, receiver))
     }
 
@@ -421,9 +432,8 @@ impl Router {
         let appended =
             super::wire::decode_appended(&message.head).map_err(|error| error.to_string())?;
         let mailboxes = lock(&self.mailboxes);
-        if let Some(mailbox) =
-            mailboxes.get(&message.session).filter(|mailbox| mailbox.peer == from)
-        {
+        let theirs = |mailbox: &&Mailbox| (mailbox.peer, mailbox.shard) == (from, message.shard);
+        if let Some(mailbox) = mailboxes.get(&message.session).filter(theirs) {
             drop(mailbox.answers.send(appended));
         }
         Ok(())
@@ -515,3 +525,6 @@ impl Party for Router {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
