@@ -18,25 +18,37 @@ const CHECKPOINTS: u64 = 20;
 fn main() -> Result<(), Box<dyn Error>> {
     let bytes = std::env::args().nth(1).map_or(Ok(4_096), |text| text.parse())?;
     let dir = tempfile::tempdir_in(".")?;
-    let cache_bytes = std::env::args().nth(2).map_or(Ok(16), |text| text.parse::<u64>())? << 20;
-    let store = Sled::open(&dir.path().join("store"), Options { cache_bytes })?;
+    let cache_bytes = std::env::args().nth(2).map_or(Ok(32), |text| text.parse::<u64>())? << 20;
+    let path = dir.path().join("store");
+    let mut store = Some(Sled::open(&path, Options { cache_bytes })?);
     let mut spent = Spent::default();
     // Blocks that are only ever added, then each of them written anew, then all trimmed.
     for number in 1..=CHECKPOINTS {
-        checkpoint(&store, &mut spent, number, number, bytes)?;
+        checkpoint(open(&store), &mut spent, number, number, bytes)?;
     }
-    spent.report("new parts", PARTS * CHECKPOINTS, &store)?;
-    read(&store)?;
+    spent.report("new parts", PARTS * CHECKPOINTS, open(&store))?;
+    store = None;
+    let opening = timed(|| {
+        store = Some(Sled::open(&path, Options { cache_bytes })?);
+        Ok(())
+    })?;
+    writeln!(std::io::stdout(), "{:>12}: {:.2} s", "opened again", opening.as_secs_f64())?;
+    let store = open(&store);
+    read(store)?;
     for number in 1..=CHECKPOINTS {
-        checkpoint(&store, &mut spent, CHECKPOINTS + number, number, bytes)?;
+        checkpoint(store, &mut spent, CHECKPOINTS + number, number, bytes)?;
     }
-    spent.report("written anew", PARTS * CHECKPOINTS, &store)?;
+    spent.report("written anew", PARTS * CHECKPOINTS, store)?;
     let number = CheckpointNumber(2 * CHECKPOINTS + 1);
     let dropped_prefixes = vec![Bytes::from("s")];
     let switch = Switch { number, dropped_prefixes, ..Switch::default() };
     spent.switching += timed(|| store.switch(SHARD, switch))?;
-    spent.sweeping += timed(|| sweep(&store))?;
-    spent.report("dropped", PARTS * CHECKPOINTS, &store)
+    spent.sweeping += timed(|| sweep(store))?;
+    spent.report("dropped", PARTS * CHECKPOINTS, store)
+}
+
+fn open(store: &Option<Sled>) -> &Sled {
+    store.as_ref().expect("it is open but for a moment")
 }
 
 fn checkpoint(

@@ -38,14 +38,14 @@ use write::Writing;
 pub struct Options {
     /// Bytes that sled may keep of its pages, shared out over 256 lists: much below 16 MiB a list
     /// doesn't hold one page of blocks, and each is read again and again. Measured resident, the
-    /// program included, while 160 MB of blocks are written, replaced and dropped: 65 to 130 MB with
-    /// 16 MiB, 130 to 170 MB with 64 MiB.
+    /// program included, while 160 MB of blocks are written, replaced and dropped: 65 to 125 MB with
+    /// 16 MiB, 75 to 130 MB with 32 MiB, 130 to 170 MB with 64 MiB.
     pub cache_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20 }
+        Self { cache_bytes: 32 << 20 }
     }
 }
 
