@@ -44,8 +44,8 @@ pub(crate) const INLINE_BYTES_MAX: usize = 512;
 /// A batch stops everybody else meanwhile, and costs two syncs.
 pub(crate) const BATCH_OPERATIONS_MAX: usize = PUT_PARTS_MAX + 4;
 
-/// Keys that one call of sweep looks at.
-pub(crate) const SWEEP_KEYS_MAX: usize = 256;
+/// Keys that one call of sweep removes or looks at: some 20 ms, in which nobody else may write.
+pub(crate) const SWEEP_KEYS_MAX: usize = 128;
 
 /// Versions that a root lists as passed over. Above it they are swept before the next switch; each
 /// stands for a crash or a failed transfer.

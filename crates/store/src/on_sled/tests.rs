@@ -370,6 +370,7 @@ fn a_half_made_store_is_made_anew_and_half_snapshots_go() {
     let making = place.dir.path().join("store.making");
     std::fs::create_dir(&making).unwrap();
     std::fs::write(making.join("conf"), "half").unwrap();
+    std::fs::create_dir(place.path()).unwrap(); // an empty directory is no store
     let store = place.open();
     store.put(SHARD, CheckpointNumber(1), &[part("a", "1")]).unwrap();
     switch_to(&store, 1);
