@@ -1,7 +1,7 @@
 //! Acknowledged records a second through the journal, beside a bare loop of `pwrite` and
 //! `fdatasync` of the same bytes, interleaved in one run.
 //!
-//! `cargo run --release -p journal --example journal_bench -- [DIR] [ROUNDS] [ROUND_MS]`
+//! `cargo run --release -p journal --example journal_bench -- [DIR] [ROUNDS] [ROUND_MS] [CACHE_BYTES]`
 //!
 //! A writer is closed: it hands in its next record when the last one is acknowledged, from the
 //! callback, so that what is measured is the journal and not threads of clients. Both sides write
@@ -146,8 +146,10 @@ fn main() {
     let time = Duration::from_millis(time);
     let dir = tempfile::tempdir_in(parent).expect("a directory");
     let file = zero_filled(&dir.path().join("bare"));
+    let cache_bytes = args.next().map_or(1024 * 1024, |arg| arg.parse().expect("bytes of cache"));
+    let options = Options { cache_bytes, ..Options::default() };
     let (disk, at) = (Arc::new(RealDisk), dir.path().join("journal"));
-    let opened = open(disk, &at, Options::default(), &Marks::default());
+    let opened = open(disk, &at, options, &Marks::default());
     let (journal, mut committer) = opened.expect("the journal opens");
     committer.keep_witness(dir.path(), Arc::new(SystemClock)).expect("the witness is written");
     let thread = std::thread::Builder::new().name("committer".into());

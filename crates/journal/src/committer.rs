@@ -13,13 +13,13 @@ use base::{Clock, Disk, ShardId};
 use crate::error::{Doing, Refused};
 use crate::format::{SegmentHead, ShardStates, seal_batch};
 use crate::handover::{Batch, Change, Wake};
-use crate::options::SPARES_MAX;
+use crate::limits::{SPARES_MAX, WITNESS_EVERY};
 use crate::recovery::{Recovered, oldest_needed};
 use crate::replay::Lasts;
 use crate::segment::{Active, Segment};
 use crate::shared::{NO_PANIC, Shared};
 use crate::types::{Failed, Position};
-use crate::witness::{WITNESS_EVERY, WitnessKeeper};
+use crate::witness::WitnessKeeper;
 
 /// Writes the journal: a thread runs it in production, a task steps it in simulation.
 pub struct Committer {

@@ -11,10 +11,8 @@ use bytes::Bytes;
 
 use super::primitives::{Condvar, Mutex, MutexGuard};
 use crate::format::{BATCH_HEADER_BYTES, Kind, RecordHead, put_record};
+use crate::limits::SHARDS_SEARCHED;
 use crate::types::{Done, Failed, LogId};
-
-/// How far back a batch's list of shards is searched for one that is there.
-const SHARDS_SEARCHED: usize = 16;
 
 /// Something about a shard that the next segment's header must say.
 #[derive(Clone, Debug)]

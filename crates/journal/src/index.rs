@@ -13,13 +13,37 @@ use crate::format::ShardState;
 use crate::handover::InBatch;
 use crate::types::{LogId, LogState, Record};
 
-/// Where an entry lies.
+/// Where an entry lies. 16 bytes: a node keeps one for each entry of its journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    pub(crate) at: InBatch,
+    /// The batch's number, below the entry's kind in the top byte.
+    batch: u64,
+    offset: u32,
     /// Bytes of the payload.
     pub(crate) length: u32,
-    pub(crate) kind: u8,
+}
+
+const _: () = assert!(size_of::<Slot>() == 16);
+
+/// Bits of a batch's number: enough for a million batches a second for two thousand years.
+const BATCH_BITS: u32 = 56;
+
+impl Slot {
+    pub(crate) fn new(at: InBatch, length: usize, kind: u8) -> Self {
+        let length = u32::try_from(length).expect("a record is far below 4 GiB");
+        let batch = u64::from(kind) << BATCH_BITS | at.batch;
+        Self { batch, offset: at.offset, length }
+    }
+
+    /// Its batch, and its offset there.
+    pub(crate) fn at(self) -> InBatch {
+        InBatch { batch: self.batch & ((1 << BATCH_BITS) - 1), offset: self.offset }
+    }
+
+    /// Raft's kind of the entry.
+    pub(crate) fn kind(self) -> u8 {
+        u8::try_from(self.batch >> BATCH_BITS).expect("eight bits are left")
+    }
 }
 
 /// One shard's log.
@@ -118,10 +142,9 @@ impl ShardLog {
     /// Notes an entry that was handed in just now, and keeps it.
     pub(crate) fn push_recent(&mut self, record: Record, at: InBatch) {
         let recent = std::mem::take(&mut self.recent);
-        let length = u32::try_from(record.payload.len()).expect("a record is far below 4 GiB");
         let bytes = std::mem::take(&mut self.recent_bytes);
         let id = LogId { term: record.term, index: record.index };
-        self.push(id, Slot { at, length, kind: record.kind });
+        self.push(id, Slot::new(at, record.payload.len(), record.kind));
         self.recent = recent;
         self.recent_bytes = bytes + record.payload.len();
         self.recent.push_back(record.payload);

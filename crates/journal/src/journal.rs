@@ -14,6 +14,7 @@ use crate::error::{OpenError, ReadError};
 use crate::format::{Kind, RecordHead};
 use crate::handover::{Change, Filling};
 use crate::index::ShardLog;
+use crate::limits::SEGMENT_BYTES_MIN;
 use crate::marks::Marks;
 use crate::options::Options;
 use crate::read::Reading;
@@ -33,6 +34,8 @@ pub fn open(
     options: Options,
     marks: &Marks,
 ) -> Result<(Journal, Committer), OpenError> {
+    let segment_bytes = options.segment_bytes.max(SEGMENT_BYTES_MIN);
+    let options = Options { segment_bytes, ..options };
     let recovered = recover(&*disk, dir, &options, marks)?;
     let synced = recovered.active.position();
     let (parts, replay, segments) = CommitterParts::split(recovered);
@@ -244,7 +247,7 @@ impl Journal {
     pub fn usage(&self) -> Usage {
         let shared = self.shared();
         let unsynced_bytes = shared.unsynced_bytes();
-        let firsts = shared.map_logs(|shard, log| Some((shard, log.first()?.1.at.batch)));
+        let firsts = shared.map_logs(|shard, log| Some((shard, log.first()?.1.at().batch)));
         let segments = shared.segments.read().expect(NO_PANIC);
         let newest = segments.live.keys().next_back().copied().unwrap_or_default();
         let mut pins: Vec<Pin> = firsts
@@ -274,7 +277,7 @@ impl Journal {
             let segments = shared.segments.read().expect(NO_PANIC);
             let kept = segments.newest_within(shared.options.kept_bytes);
             let in_kept = |index: u64| {
-                let place = segments.try_place(log.slot(index).at.batch);
+                let place = segments.try_place(log.slot(index).at().batch);
                 place.is_none_or(|place| place.segment >= kept)
             };
             let (mut low, mut high) = (first, log.end());

@@ -13,6 +13,7 @@ pub mod guard;
 mod handover;
 mod index;
 mod journal;
+mod limits;
 mod logs;
 mod marks;
 mod options;
@@ -36,8 +37,9 @@ mod primitives {
 pub use committer::{Committer, MakeRoom};
 pub use error::{Damage, OpenError, ReadError, Refused};
 pub use journal::{Journal, open};
+pub use limits::SEGMENT_BYTES_MIN;
 pub use marks::Marks;
-pub use options::{Options, SEGMENT_BYTES_MIN};
+pub use options::Options;
 pub use shared::Hook;
 pub use types::{Done, Failed, LogId, LogState, Pin, Position, Record, Usage};
 pub use verify::{Report, verify};

@@ -1,26 +1,9 @@
-//! What a journal can be told, and its limits with their reasons.
-
-/// Below this a segment's header and a batch of ordinary size wouldn't fit.
-pub const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
-
-/// Zeros are written ahead in slices of this: small enough that a batch never waits long behind
-/// one, large enough that the file's length changes seldom.
-pub(crate) const FILL_BYTES: u64 = 1024 * 1024;
-
-/// Freed segments that wait to be used again. One is taken at every change of segment; more would
-/// only occupy disk.
-pub(crate) const SPARES_MAX: usize = 2;
-
-/// Reads of old entries gather neighbours up to this many bytes apart into one call.
-pub(crate) const READ_GAP_BYTES: u64 = 4 * 1024;
-
-/// One call reads at most this much, one large record aside.
-pub(crate) const READ_BYTES_MAX: u64 = 1024 * 1024;
+//! What a journal can be told.
 
 /// How a journal is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Length of a segment file. A batch that is longer makes its segment longer.
+    /// Length of a segment file, at least [`crate::SEGMENT_BYTES_MIN`]. A batch that is longer makes its segment longer.
     pub segment_bytes: u64,
     /// A batch is closed above this many bytes.
     pub batch_bytes: usize,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::error::{Damage, Doing, ReadError};
 use crate::format::{Kind, RECORD_HEADER_BYTES, RecordHead, get_record, padded};
 use crate::index::ShardLog;
-use crate::options::{READ_BYTES_MAX, READ_GAP_BYTES};
+use crate::limits::{READ_BYTES_MAX, READ_GAP_BYTES};
 use crate::segment::Segment;
 use crate::shared::{NO_PANIC, Shared};
 use crate::types::Record;
@@ -62,18 +62,18 @@ impl<'a> Reading<'a> {
             if index > range.start && bytes > bytes_max {
                 break;
             }
-            let (term, kind) = (log.term(index), slot.kind);
+            let (term, kind) = (log.term(index), slot.kind());
             if let Some(payload) = log.recent(index) {
                 self.recent.push(Record { term, index, kind, payload: payload.clone() });
                 continue;
             }
-            let place = segments.place(slot.at.batch);
+            let place = segments.place(slot.at().batch);
             let segment = segments.live.get(&place.segment).expect("an entry pins its segment");
             let record = RECORD_HEADER_BYTES + padded(slot.length as usize);
             self.old.push(Old {
                 head: RecordHead { shard, kind: Kind::Entry, entry_kind: kind, term, index },
                 segment: Arc::clone(segment),
-                offset: place.offset + u64::from(slot.at.offset),
+                offset: place.offset + u64::from(slot.at().offset),
                 bytes: record as u64,
             });
         }

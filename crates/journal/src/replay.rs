@@ -70,8 +70,7 @@ impl Replay {
                 if !log.accepts(head.index) {
                     return Err(Bad::Bytes("an entry doesn't follow the one before"));
                 }
-                let length = u32::try_from(payload.len()).expect("read from four bytes");
-                log.push(id, Slot { at, length, kind: head.entry_kind });
+                log.push(id, Slot::new(at, payload.len(), head.entry_kind));
                 self.lasts.entry(segment).or_default().insert(head.shard, head.index);
             }
             Kind::Vote => log.state.vote = Some(Bytes::copy_from_slice(payload)),

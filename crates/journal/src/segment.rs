@@ -10,7 +10,7 @@ use base::{Access, Disk, DiskFile};
 
 use crate::error::{Doing, Refused};
 use crate::format::{Seed, SegmentHead, put_segment_head};
-use crate::options::FILL_BYTES;
+use crate::limits::FILL_BYTES;
 use crate::types::Position;
 
 /// The name a segment is made under, before it has one.

@@ -13,15 +13,10 @@ use base::{Clock, Disk, ShardId};
 use crate::error::Refused;
 use crate::format::ShardStates;
 use crate::guard::save_witness;
+use crate::limits::{WITNESS_EVERY, WITNESS_REST};
 use crate::marks::Marks;
 use crate::shared::NO_PANIC;
 use crate::types::{LogId, Position};
-
-/// How far the witness may lag.
-pub(crate) const WITNESS_EVERY: Duration = Duration::from_millis(100);
-
-/// The time of a telling is followed by this many times as much without one.
-const REST: u32 = 49;
 
 /// Checkpoints, as the owner reports them.
 pub(crate) type Checkpoints = Arc<Mutex<BTreeMap<ShardId, LogId>>>;
@@ -61,7 +56,7 @@ impl WitnessKeeper {
         save_witness(&*self.disk, &self.dir, &marks)?;
         self.said = marks;
         let end = self.clock.monotonic();
-        self.next = end + WITNESS_EVERY.max((end - start) * REST);
+        self.next = end + WITNESS_EVERY.max((end - start) * WITNESS_REST);
         Ok(())
     }
 
