@@ -44,8 +44,10 @@ pub(crate) const INLINE_BYTES_MAX: usize = 512;
 /// A batch stops everybody else meanwhile, and costs two syncs.
 pub(crate) const BATCH_OPERATIONS_MAX: usize = PUT_PARTS_MAX + 4;
 
-/// Keys that one call of sweep removes or looks at: some 20 ms, in which nobody else may write.
-pub(crate) const SWEEP_KEYS_MAX: usize = 128;
+/// Keys that one call of sweep removes or looks at: more than what one put makes old, so that a sweep
+/// a put keeps up; some 40 ms, in which nobody else may write.
+pub(crate) const SWEEP_KEYS_MAX: usize = 256;
+const _: () = assert!(SWEEP_KEYS_MAX >= 4 * PUT_PARTS_MAX);
 
 /// Versions that a root lists as passed over. Above it they are swept before the next switch; each
 /// stands for a crash or a failed transfer.
