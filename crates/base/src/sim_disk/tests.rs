@@ -1,3 +1,5 @@
+//! The simulated disk held to what it promises: what is durable, what a power cut tears, what fails when.
+
 use super::*;
 
 const DIR: &str = "/data";
