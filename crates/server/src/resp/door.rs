@@ -123,6 +123,8 @@ pub struct Stats {
     pub errors: u64,
     /// Connections that were closed because their client took too little of its output.
     pub output_closed: u64,
+    /// Connections that could not be taken, for want of descriptors or memory.
+    pub accept_failed: u64,
 }
 
 impl Door {
@@ -135,6 +137,7 @@ impl Door {
             commands: counters.commands.get(),
             errors: counters.errors.get(),
             output_closed: counters.output_closed.get(),
+            accept_failed: counters.accept_failed.get(),
         }
     }
 }
