@@ -37,7 +37,7 @@ impl Stored {
         self.state = State::load(&header, parts).unwrap();
     }
 
-    fn store(&mut self, parts: CheckpointParts) {
+    pub(crate) fn store(&mut self, parts: CheckpointParts) {
         for key in &parts.removed {
             assert!(self.parts.remove(key).is_some(), "removed, but never stored: {key:?}");
         }

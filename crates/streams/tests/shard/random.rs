@@ -8,7 +8,7 @@ use streams::command::{
 use streams::id::EntryId;
 use streams::query::{After, Query};
 
-use super::Step;
+use super::sequences::Step;
 
 pub(crate) struct Script {
     random: SeededEntropy,

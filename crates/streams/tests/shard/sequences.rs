@@ -4,15 +4,8 @@
 //!
 //! `WEIR_TEST_LONG=1` runs 100,000 sequences (in release); `WEIR_TEST_SEED=n` runs that one.
 
-#![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
-
-mod plain;
-mod random;
-mod replicas;
-mod stored;
-
-use random::Script;
-use replicas::Replicas;
+use super::random::Script;
+use super::replicas::Replicas;
 use streams::command::{Command, Stamp};
 use streams::query::Query;
 
@@ -21,7 +14,7 @@ const SEQUENCES_LONG: u64 = 100_000;
 
 /// One thing to do, at a time.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Command(u64, Command),
     Query(u64, Query),
 }

@@ -8,16 +8,11 @@
 //! reload                    a save and load
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
-
-mod script;
-mod stored;
-
 use std::path::{Path, PathBuf};
 
+use super::script::{self, Asked, Words};
+use super::stored::Stored;
 use bytes::Bytes;
-use script::{Asked, Words};
-use stored::Stored;
 use streams::command::{Add, AddId, Command, Stamp};
 
 #[derive(Default)]

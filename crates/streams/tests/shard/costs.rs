@@ -1,0 +1,251 @@
+//! What things may cost: which blocks are looked into, how much a checkpoint writes, how much one
+//! read takes.
+
+use super::stored::Stored;
+use bytes::Bytes;
+use streams::command::{
+    Add, AddId, AutoClaim, Command, GroupStart, Keep, ReadFrom, ReadGroup, Stamp, Trim,
+};
+use streams::id::EntryId;
+use streams::query::Query;
+use streams::reply::Reply;
+
+const STAMP: Stamp = Stamp { now_ms: 10 };
+
+fn key() -> Bytes {
+    Bytes::from_static(b"s")
+}
+
+fn group() -> Bytes {
+    Bytes::from_static(b"g")
+}
+
+fn add(value: Bytes) -> Command {
+    let fields = vec![Bytes::from_static(b"f"), value];
+    Command::Add(Add { key: key(), id: AddId::Auto, fields, must_exist: false, trim: None })
+}
+
+fn trim(newest: u64, approximate: bool) -> Trim {
+    Trim { keep: Keep::Newest(newest), approximate, limit: Some(0).filter(|_| approximate) }
+}
+
+fn id(seq: u64) -> EntryId {
+    EntryId::new(10, seq)
+}
+
+fn read_group(count: u64, from: ReadFrom) -> ReadGroup {
+    let (group, consumer) = (group(), Bytes::from_static(b"c"));
+    ReadGroup { group, consumer, count, no_ack: false, streams: vec![(key(), from)] }
+}
+
+/// A stream of so many entries and a group at its start; sealed blocks are in the store alone.
+fn shard(entries: u64) -> Stored {
+    let mut shard = Stored::default();
+    for number in 0..entries {
+        shard.apply(STAMP, &add(Bytes::from(number.to_string())));
+    }
+    let start = GroupStart::After(EntryId::MIN);
+    let (key, group, make_stream, entries_read) = (key(), group(), false, None);
+    let create = Command::GroupCreate { key, group, start, make_stream, entries_read };
+    shard.apply(STAMP, &create);
+    shard.evict();
+    shard
+}
+
+#[test]
+fn what_needs_no_entry_looks_at_no_block() {
+    let mut shard = shard(1000);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(500, ReadFrom::New)));
+    shard.evict();
+    let state = &shard.state;
+    let none = |command: Command| assert_eq!(state.needs(&command), [], "{command:?}");
+    none(add(Bytes::new()));
+    none(Command::Ack { key: key(), group: group(), ids: vec![id(1), id(499)] });
+    none(Command::Trim { key: key(), trim: trim(250, true) });
+    none(Command::Trim { key: key(), trim: trim(300, false) });
+    none(Command::Trim { key: key(), trim: trim(0, false) });
+    none(Command::Remove { keys: vec![key()] });
+    none(Command::Delete { key: key(), ids: vec![EntryId::new(9, 0), EntryId::new(11, 0)] });
+    // What is pending and lies in a block without deletions is there.
+    none(Command::ReadGroup(read_group(0, ReadFrom::History(EntryId::MIN))));
+    none(Command::AutoClaim(AutoClaim {
+        key: key(),
+        group: group(),
+        consumer: Bytes::from_static(b"d"),
+        min_idle_ms: 0,
+        start: EntryId::MIN,
+        count: 100,
+        just_id: false,
+    }));
+    let none = |query: Query| assert_eq!(state.needs_query(&query), [], "{query:?}");
+    let whole = |consumer| Query::PendingRange {
+        key: key(),
+        group: group(),
+        min_idle_ms: 0,
+        start: EntryId::MIN,
+        end: EntryId::MAX,
+        count: 1000,
+        consumer,
+    };
+    none(Query::Length { key: key() });
+    none(Query::PendingSummary { key: key(), group: group() });
+    none(whole(None));
+    none(whole(Some(Bytes::from_static(b"c"))));
+    none(Query::Groups { key: key() });
+    none(Query::Stream { key: key() });
+    none(Query::WouldDeliver(read_group(0, ReadFrom::New)));
+}
+
+#[test]
+fn what_needs_an_entry_looks_at_its_block_alone() {
+    let shard = shard(1000);
+    let needs = |command: Command| shard.state.needs(&command).len();
+    assert_eq!(needs(Command::Delete { key: key(), ids: vec![id(150), id(151)] }), 1);
+    assert_eq!(needs(Command::Delete { key: key(), ids: vec![id(150), id(250), id(950)] }), 2);
+    assert_eq!(needs(Command::Trim { key: key(), trim: trim(250, false) }), 1);
+    assert_eq!(needs(Command::ReadGroup(read_group(10, ReadFrom::New))), 1);
+    assert_eq!(needs(Command::ReadGroup(read_group(150, ReadFrom::New))), 2);
+    let range = |start, end, count, reverse| {
+        shard.state.needs_query(&Query::Range { key: key(), start, end, count, reverse }).len()
+    };
+    assert_eq!(range(id(120), id(130), None, false), 1);
+    assert_eq!(range(id(199), id(200), None, true), 2);
+    assert_eq!(range(EntryId::MIN, EntryId::MAX, Some(1), false), 1);
+    assert_eq!(range(EntryId::MIN, EntryId::MAX, Some(1), true), 0);
+    assert_eq!(range(EntryId::MIN, EntryId::MAX, None, false), 9);
+}
+
+#[test]
+fn a_checkpoint_writes_what_changed() {
+    let mut shard = shard(20_000);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
+    shard.evict();
+    let mut parts = |command: Command| {
+        shard.apply(STAMP, &command);
+        let checkpoint = shard.state.checkpoint();
+        let count = (checkpoint.put.len(), checkpoint.removed.len());
+        shard.store(checkpoint);
+        shard.state.release();
+        count
+    };
+    // The stream and its tail.
+    assert_eq!(parts(add(Bytes::new())), (4, 0), "a block was full: it, and a chunk of the index");
+    assert_eq!(parts(add(Bytes::new())), (2, 0));
+    // The one chunk of pending entries.
+    assert_eq!(parts(Command::Ack { key: key(), group: group(), ids: vec![id(7_000)] }), (1, 0));
+    // The stream and the one chunk of the index.
+    assert_eq!(parts(Command::Delete { key: key(), ids: vec![id(7_000)] }), (2, 0));
+    // The stream, two chunks of the index; ten blocks.
+    assert_eq!(parts(Command::Trim { key: key(), trim: trim(19_001, true) }), (2, 10));
+    assert_eq!(shard.state.checkpoint().put, []);
+}
+
+#[test]
+fn a_removed_stream_is_one_prefix() {
+    let mut shard = shard(5_000);
+    assert!(shard.parts.len() > 50);
+    shard.apply(STAMP, &Command::Remove { keys: vec![key()] });
+    let checkpoint = shard.state.checkpoint();
+    assert_eq!((checkpoint.put.len(), checkpoint.removed.len()), (0, 0));
+    assert_eq!(checkpoint.dropped_prefixes.len(), 1);
+    shard.store(checkpoint);
+    assert_eq!(shard.parts.len(), 0);
+}
+
+#[test]
+fn a_stream_that_no_checkpoint_has_leaves_nothing_behind() {
+    let mut shard = Stored::default();
+    shard.apply(STAMP, &add(Bytes::new()));
+    shard.apply(STAMP, &Command::Remove { keys: vec![key()] });
+    let checkpoint = shard.state.checkpoint();
+    assert_eq!((checkpoint.put.len(), checkpoint.dropped_prefixes.len()), (0, 0));
+}
+
+#[test]
+fn names_hold_no_batch_in_memory() {
+    // A key that is a slice of a big batch must not keep the batch.
+    let batch = Bytes::from(vec![b'k'; 1 << 20]);
+    let mut shard = Stored::default();
+    let Command::Add(mut command) = add(batch.slice(10..20)) else { unreachable!() };
+    command.key = batch.slice(0..3);
+    shard.apply(STAMP, &Command::Add(command));
+    let create = Command::GroupCreate {
+        key: batch.slice(0..3),
+        group: batch.slice(3..5),
+        start: GroupStart::Last,
+        make_stream: false,
+        entries_read: None,
+    };
+    shard.apply(STAMP, &create);
+    drop(create);
+    let (key, group, consumer) = (batch.slice(0..3), batch.slice(3..5), batch.slice(5..6));
+    shard.apply(STAMP, &Command::ConsumerCreate { key, group, consumer });
+    assert!(batch.is_unique());
+}
+
+#[test]
+fn one_read_is_bounded_in_bytes_and_goes_on_where_it_ended() {
+    const ENTRIES: u64 = 80;
+    let mut shard = Stored::default();
+    let value = Bytes::from(vec![b'v'; 1 << 20]);
+    for _ in 0..ENTRIES {
+        shard.apply(STAMP, &add(value.clone()));
+    }
+    shard.evict();
+    let range =
+        |start| Query::Range { key: key(), start, end: EntryId::MAX, count: None, reverse: false };
+    assert_eq!(shard.state.needs_query(&range(EntryId::MIN)).len(), 64);
+    let Reply::Entries(first) = shard.answer(STAMP, &range(EntryId::MIN)) else { unreachable!() };
+    assert_eq!(first.len(), 64);
+    let after = first.last().unwrap().id.next().unwrap();
+    let Reply::Entries(rest) = shard.answer(STAMP, &range(after)) else { unreachable!() };
+    assert_eq!(first.len() + rest.len(), ENTRIES as usize);
+
+    let start = GroupStart::After(EntryId::MIN);
+    let (make_stream, entries_read) = (false, None);
+    let create =
+        Command::GroupCreate { key: key(), group: group(), start, make_stream, entries_read };
+    shard.apply(STAMP, &create);
+    let mut read = read_group(0, ReadFrom::New);
+    // The same stream three times shares the bytes of one read.
+    read.streams = vec![(key(), ReadFrom::New); 3];
+    let Reply::Streams(streams) = shard.apply(STAMP, &Command::ReadGroup(read)) else {
+        unreachable!()
+    };
+    let delivered: usize = streams.iter().map(|(_, entries)| entries.len()).sum();
+    assert_eq!(delivered, 66, "each may go over its share by one block");
+    let history = Command::ReadGroup(read_group(0, ReadFrom::History(EntryId::MIN)));
+    let Reply::Streams(streams) = shard.apply(STAMP, &history) else { unreachable!() };
+    assert_eq!(streams[0].1.len(), 64);
+}
+
+#[test]
+fn what_was_noted_as_seen_is_in_no_hash_and_no_checkpoint() {
+    let mut shard = shard(10);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
+    shard.evict();
+    let hash = shard.state.hash();
+    let later = Stamp { now_ms: 500 };
+    shard.state.note_seen(&read_group(0, ReadFrom::New), later);
+    assert_eq!(shard.state.hash(), hash);
+    assert_eq!(shard.state.checkpoint().put, []);
+    let idle = |shard: &Stored| {
+        let consumers = Query::Consumers { key: key(), group: group() };
+        let Reply::Consumers(consumers) = shard.answer(Stamp { now_ms: 510 }, &consumers) else {
+            unreachable!()
+        };
+        consumers[0].idle_ms
+    };
+    assert_eq!(idle(&shard), 10);
+    shard.reload();
+    assert_eq!(idle(&shard), 500);
+}
+
+#[test]
+fn a_missing_block_is_a_fault_and_not_an_answer() {
+    let mut shard = shard(1000);
+    let delete = Command::Delete { key: key(), ids: vec![id(5)] };
+    let needs = shard.state.needs(&delete);
+    let fault = shard.state.apply(&streams::Blocks::new(), STAMP, &delete).unwrap_err();
+    assert_eq!(fault, streams::error::Fault::BlockMissing(needs[0]));
+}
