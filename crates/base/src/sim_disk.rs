@@ -38,6 +38,7 @@ struct World {
     off_at_step: Option<u64>,
     syncs: u64,
     fail_sync_at: Option<u64>,
+    sync_error: io::ErrorKind,
     capacity: u64,
 }
 
@@ -220,6 +221,7 @@ impl SimDisk {
             off_at_step: None,
             syncs: 0,
             fail_sync_at: None,
+            sync_error: io::ErrorKind::Other,
             capacity: u64::MAX,
         };
         let entropy = SeededEntropy::new(seed);
@@ -288,6 +290,11 @@ impl SimDisk {
     pub fn fail_sync_after(&self, count: u64) {
         let mut world = self.world();
         world.fail_sync_at = Some(world.syncs + count.max(1));
+    }
+
+    /// The kind of error that failing syncs have from now on.
+    pub fn set_sync_error(&self, kind: io::ErrorKind) {
+        self.world().sync_error = kind;
     }
 
     /// All files together have at most this many bytes.
@@ -535,7 +542,7 @@ impl DiskFile for SimFile {
         world.syncs += 1;
         if world.fail_sync_at == Some(world.syncs) {
             self.inode.content().fail_sync(&self.disk.0.entropy);
-            return Err(error(io::ErrorKind::Other, "the simulated sync failed"));
+            return Err(error(world.sync_error, "the simulated sync failed"));
         }
         self.inode.content().sync();
         Ok(())

@@ -2,7 +2,6 @@
 //! callbacks. No timers: while a sync runs the next batch gathers.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -126,7 +125,7 @@ impl Committer {
     fn upkeep(&mut self) -> Result<(), Refused> {
         match self.active.fill_ahead(self.shared.options.segment_bytes) {
             // Zeros ahead are only a convenience.
-            Err(refused) if is_full(&refused) => {}
+            Err(refused) if refused.is_full() => {}
             filled => {
                 filled?;
             }
@@ -227,7 +226,7 @@ impl Committer {
         mut what: impl FnMut(&mut Self) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
         match what(self) {
-            Err(refused) if is_full(&refused) && self.make_room.as_mut().is_some_and(|f| f()) => {
+            Err(refused) if refused.is_full() && self.make_room.as_mut().is_some_and(|f| f()) => {
                 what(self)
             }
             done => done,
@@ -328,10 +327,6 @@ impl Drop for Committer {
             done(Err(failed.clone()));
         }
     }
-}
-
-fn is_full(refused: &Refused) -> bool {
-    refused.source.kind() == ErrorKind::StorageFull
 }
 
 /// What a committer starts from.

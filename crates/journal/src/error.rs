@@ -32,6 +32,18 @@ pub struct Refused {
     pub source: io::Error,
 }
 
+/// What a failed sync was called. It is told apart because it is never tried again.
+const SYNCING: &str = "syncing";
+
+impl Refused {
+    /// The disk was full before anything was lost: the same may be tried again when there is room.
+    /// A sync that failed is never that, whatever its error: what it was to make durable may be
+    /// gone, and the next one would say nothing.
+    pub(crate) fn is_full(&self) -> bool {
+        self.source.kind() == io::ErrorKind::StorageFull && self.doing != SYNCING
+    }
+}
+
 /// Why a journal wasn't opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -74,8 +86,13 @@ pub enum ReadError {
 }
 
 /// Names what was being done when the machine refused.
-pub(crate) trait Doing<T> {
+pub(crate) trait Doing<T>: Sized {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, Refused>;
+
+    /// For every sync, and nothing else.
+    fn syncing(self, path: &Path) -> Result<T, Refused> {
+        self.doing(SYNCING, path)
+    }
 }
 
 impl<T> Doing<T> for io::Result<T> {

@@ -41,7 +41,7 @@ pub(crate) fn recover(
 fn create(disk: &dyn Disk, dir: &Path, options: &Options) -> Result<Recovered, Refused> {
     disk.create_dir_all(dir).doing("creating", dir)?;
     if let Some(parent) = dir.parent() {
-        disk.sync_dir(parent).doing("syncing", parent)?;
+        disk.sync_dir(parent).syncing(parent)?;
     }
     let head = SegmentHead {
         number: 1,
@@ -67,7 +67,7 @@ fn reopen(
     let Survey { mut replay, heads, mark, tail, spares, .. } = found;
     // The newest name may be visible and not durable yet. Until it is, a crash brings the segment
     // before it back as the newest, which may need what are spares now.
-    disk.sync_dir(dir).doing("syncing", dir)?;
+    disk.sync_dir(dir).syncing(dir)?;
     let mut live = BTreeMap::new();
     for head in &heads {
         live.insert(head.number, Arc::new(Segment::open(disk, dir, head.number)?));

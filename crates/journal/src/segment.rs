@@ -169,7 +169,7 @@ impl Active {
         self.sync()?;
         let path = dir.join(file_name(self.segment.number));
         disk.rename(&self.segment.path, &path).doing("renaming", &self.segment.path)?;
-        disk.sync_dir(dir).doing("syncing", dir)?;
+        disk.sync_dir(dir).syncing(dir)?;
         let bytes = AtomicU64::new(self.filled);
         let file = Arc::clone(&self.segment.file);
         self.segment = Arc::new(Segment { number: self.segment.number, path, file, bytes });
@@ -196,7 +196,7 @@ impl Active {
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> Result<(), Refused> {
         if self.dirty {
-            self.segment.file.sync().doing("syncing", &self.segment.path)?;
+            self.segment.file.sync().syncing(&self.segment.path)?;
             self.dirty = false;
         }
         Ok(())

@@ -3,7 +3,6 @@
 //! the committer's time.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -71,7 +70,7 @@ impl WitnessKeeper {
             return Ok(());
         }
         match self.tell(synced, states) {
-            Err(refused) if refused.source.kind() == ErrorKind::StorageFull => {
+            Err(refused) if refused.is_full() => {
                 tracing::warn!(error = %refused, "the witness lags");
                 self.next = self.clock.monotonic() + WITNESS_EVERY;
                 Ok(())

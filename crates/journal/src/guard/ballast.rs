@@ -57,8 +57,8 @@ impl Ballast {
             filled += length;
         }
         file.set_len(self.bytes).doing("writing to", &path)?;
-        file.sync().doing("syncing", &path)?;
-        self.disk.sync_dir(&self.dir).doing("syncing", &self.dir)?;
+        file.sync().syncing(&path)?;
+        self.disk.sync_dir(&self.dir).syncing(&self.dir)?;
         Ok(true)
     }
 
@@ -72,7 +72,7 @@ impl Ballast {
             return Ok(false);
         }
         self.disk.remove(&path).doing("removing", &path)?;
-        self.disk.sync_dir(&self.dir).doing("syncing", &self.dir)?;
+        self.disk.sync_dir(&self.dir).syncing(&self.dir)?;
         Ok(true)
     }
 }

@@ -68,7 +68,7 @@ pub fn forget_damaged(disk: &dyn Disk, dir: &Path) -> Result<(), Refused> {
     let path = dir.join(FILE);
     if disk.exists(&path) {
         disk.remove(&path).doing("removing", &path)?;
-        disk.sync_dir(dir).doing("syncing", dir)?;
+        disk.sync_dir(dir).syncing(dir)?;
     }
     Ok(())
 }

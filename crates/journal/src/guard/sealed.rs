@@ -69,9 +69,9 @@ pub(crate) fn replace(
     let bytes = seal(kind, body);
     file.write_at(&bytes, 0).doing("writing to", &temporary)?;
     file.set_len(bytes.len() as u64).doing("writing to", &temporary)?;
-    file.sync().doing("syncing", &temporary)?;
+    file.sync().syncing(&temporary)?;
     disk.rename(&temporary, &path).doing("renaming", &temporary)?;
-    disk.sync_dir(dir).doing("syncing", dir)
+    disk.sync_dir(dir).syncing(dir)
 }
 
 /// Reads the body of the file `name` in `dir`; none where there is no such file.

@@ -36,6 +36,27 @@ fn after_the_nth_sync_failed_nothing_is_acknowledged_any_more() {
 }
 
 #[test]
+fn a_sync_that_fails_because_the_disk_is_full_is_never_tried_again() {
+    for count in 1..=40 {
+        let disk = new_disk(count);
+        let mut rig = Rig::open(&disk);
+        rig.committer.when_full(Box::new(|| true));
+        disk.set_sync_error(std::io::ErrorKind::StorageFull);
+        disk.fail_sync_after(count);
+        let mut index = 0;
+        while index < 100 {
+            rig.append(A, vec![record(1, index, 300)]);
+            index += 1;
+            if rig.committer.step().is_err() {
+                break;
+            }
+        }
+        assert!(index < 100, "room does not bring back what a sync lost");
+        assert_eq!(rig.acknowledged() as u64, index - 1);
+    }
+}
+
+#[test]
 fn when_the_committer_is_gone_those_who_wait_are_told() {
     let disk = new_disk(1);
     let mut rig = Rig::open(&disk);
