@@ -80,15 +80,27 @@ pub enum RepairError {
     /// It is older than what this node's log begins with: ask again, or another peer.
     #[error("the peer's checkpoint is at {theirs:?}, our log begins after {purged}")]
     TooOld { theirs: Option<u64>, purged: u64 },
+    /// The peer has none, or the way to it is broken.
+    #[error("{0}")]
+    Peer(String),
     /// What came isn't whole.
     #[error(transparent)]
-    NotWhole(#[from] NotWhole),
+    NotWhole(NotWhole),
     /// This node can't go on.
     #[error(transparent)]
     Broken(#[from] Broken),
     /// The journal failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<NotWhole> for RepairError {
+    fn from(error: NotWhole) -> Self {
+        match error {
+            NotWhole::Broken(broken) => Self::Broken(broken),
+            error => Self::NotWhole(error),
+        }
+    }
 }
 
 /// Puts a peer's checkpoint in place, before Raft starts. A tail of our log that doesn't hold its

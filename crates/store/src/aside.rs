@@ -17,6 +17,24 @@ pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// Removes the damaged stores that were set aside from `dir`: every shard has its replacement.
+pub fn remove_set_aside(dir: &Path) -> io::Result<()> {
+    let Some(name) = dir.file_name() else { return Ok(()) };
+    let prefix = format!("{}.damaged-", name.to_string_lossy());
+    let entries = match fs::read_dir(parent(dir)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +49,10 @@ mod tests {
             assert!(aside.ends_with(format!("store.damaged-{number}")));
             assert!(aside.exists() && !store.exists());
         }
+        fs::create_dir(&store).unwrap();
+        remove_set_aside(&store).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|one| one.unwrap().path()).collect();
+        assert_eq!(left, [store]);
     }
 }

@@ -15,7 +15,7 @@ mod on_sled;
 mod verify;
 
 pub use api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
-pub use aside::set_aside;
+pub use aside::{remove_set_aside, set_aside};
 pub use durable::is_in_effect as sync_fence_in_effect;
 pub use limits::{PART_KEY_BYTES_MAX, PUT_PARTS_MAX};
 pub use memory::{Memory, SwitchFault};

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use journal::guard::{Ballast, Identity, JOURNAL_DIR, STORE_DIR, note_damaged};
+use journal::guard::{
+    Ballast, Identity, JOURNAL_DIR, STORE_DIR, damaged_parts, forget_damaged, note_damaged,
+};
 use journal::{Committer, Journal, Marks};
 use store::Store;
 use streams::Origin;
@@ -24,6 +26,7 @@ use crate::machine::{Broken, Fatal, Machine};
 use crate::meta::MetaMachine;
 use crate::propose::{Proposer, Waiting};
 use crate::read::{self, Asked};
+use crate::refill::damaged_shards;
 use crate::repair::damaged_part;
 use crate::shard::{Group, GroupSetup, Times};
 use crate::shards::ShardStatus;
@@ -43,7 +46,12 @@ pub(crate) struct Running {
     node: NodeId,
     pub(crate) journal: Journal,
     pub(crate) cache: Arc<BlockCache>,
-    shards: BTreeMap<ShardId, Shard>,
+    store: Arc<dyn Store>,
+    fatal: Fatal,
+    /// Every shard; empty until its group is started.
+    shards: BTreeMap<ShardId, OnceLock<Shard>>,
+    /// Shards that can't be started from the store, and why.
+    damaged: BTreeMap<ShardId, String>,
     bell: Bell,
     router: Arc<crate::network::Router>,
     stopping: Arc<AtomicBool>,
@@ -68,17 +76,22 @@ impl Running {
     /// before, so no vote until old leases are over.
     pub(crate) async fn start(
         node: &Arc<Inner>,
-        identity: Identity,
         marks: &Marks,
         again: bool,
     ) -> Result<Self, Failure> {
         let (journal, committer) = open_journal(node, marks)?;
         let store = open_store(node)?;
         let cache = Arc::new(BlockCache::new(bytes(node.options.memory_bytes / BLOCKS_PART)));
+        let shards: Vec<ShardId> = node.map.shards().chain([ShardId::META]).collect();
+        let noted = damaged_parts(&*node.world.disk, &node.options.data_dir)?;
+        let damaged = damaged_shards(&*store, &journal, shards.iter().copied(), &noted, marks);
         let mut running = Self {
             node: node.options.node,
             cache,
-            shards: BTreeMap::new(),
+            store,
+            fatal: fatal(node),
+            shards: shards.iter().map(|shard| (*shard, OnceLock::new())).collect(),
+            damaged: damaged.map_err(|broken| failure_of(&broken))?,
             bell: Bell::default(),
             router: node.router.clone(),
             stopping: Arc::default(),
@@ -87,47 +100,77 @@ impl Running {
             journal,
         };
         running.drive(node, committer);
-        let fatal = fatal(node);
-        let mut replicas = Vec::new();
-        for shard in node.map.shards().chain([ShardId::META]) {
-            let replica = running.open_replica(shard, &store, &fatal)?;
-            replicas.push(replica.clone());
-            let group = start_group(node, &running.journal, replica, &fatal, again).await?;
-            running.adopt(node, identity, group);
+        running.checkpoint(node);
+        for shard in shards {
+            if !running.damaged.contains_key(&shard) {
+                running.start_shard(node, shard, again).await?;
+            }
         }
-        running.checkpoint(node, replicas);
         Ok(running)
     }
 
-    fn open_replica(
+    /// Starts the group of a shard whose store is whole.
+    pub(crate) async fn start_shard(
         &self,
+        node: &Arc<Inner>,
         shard: ShardId,
-        store: &Arc<dyn Store>,
-        fatal: &Fatal,
-    ) -> Result<Arc<Replica>, Failure> {
+        again: bool,
+    ) -> Result<(), Failure> {
+        let replica = self.open_replica(shard)?;
+        self.bell.watch(replica.clone());
+        let group = start_group(node, &self.journal, replica, &self.fatal, again).await?;
+        self.adopt(node, group);
+        Ok(())
+    }
+
+    /// Shards that could not be started from the store, and why.
+    pub(crate) fn damaged(&self) -> &BTreeMap<ShardId, String> {
+        &self.damaged
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Whether the groups of all shards were started.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.shards.values().all(|shard| shard.get().is_some())
+    }
+
+    /// Every damaged shard has its replacement.
+    pub(crate) fn forget_damage(&self, node: &Arc<Inner>) -> Result<(), Failure> {
+        let dir = &node.options.data_dir;
+        forget_damaged(&*node.world.disk, dir).map_err(refused)?;
+        let removed = store::remove_set_aside(&dir.join(STORE_DIR));
+        removed.map_err(|error| failure_of(&Broken::Store(error.into())))
+    }
+
+    fn open_replica(&self, shard: ShardId) -> Result<Arc<Replica>, Failure> {
         let machine: Box<dyn Machine> = if shard.is_meta() {
             Box::new(MetaMachine::default())
         } else {
-            Box::new(Data::new(shard, store.clone(), self.cache.clone()))
+            Box::new(Data::new(shard, self.store.clone(), self.cache.clone()))
         };
         let cache = self.cache.clone();
         let setup = Setup {
             shard,
             journal: self.journal.clone(),
-            store: store.clone(),
+            store: self.store.clone(),
             machine,
-            fatal: fatal.clone(),
+            fatal: self.fatal.clone(),
             dirty: Box::new(move |bytes| cache.set_dirty(shard, bytes)),
         };
         Replica::open(setup).map_err(|broken| failure_of(&broken))
     }
 
     /// Everything around a group: checkpoints that it is told of, and its doors.
-    fn adopt(&mut self, node: &Arc<Inner>, identity: Identity, group: Group) {
+    fn adopt(&self, node: &Arc<Inner>, group: Group) {
         let shard = group.shard;
         self.spawn(checkpoint::follow(group.raft.clone(), group.replica.marks()));
+        let identity = node.identity().expect("groups run once there is an identity");
         let doors = (!shard.is_meta()).then(|| self.open_doors(node, identity, &group));
-        self.shards.insert(shard, Shard { group, doors });
+        let started = self.shards[&shard].set(Shard { group, doors });
+        debug_assert!(started.is_ok(), "a group is started once");
     }
 
     fn open_doors(&self, node: &Arc<Inner>, identity: Identity, group: &Group) -> Doors {
@@ -187,14 +230,14 @@ impl Running {
         }
     }
 
-    fn checkpoint(&mut self, node: &Arc<Inner>, replicas: Vec<Arc<Replica>>) {
+    fn checkpoint(&mut self, node: &Arc<Inner>) {
         let options = checkpoint::Options {
             dirty_bytes: bytes(node.options.checkpoint_dirty_bytes),
             journal_bytes: node.options.kept_bytes,
             ..checkpoint::Options::default()
         };
         let clock = node.world.clock.clone();
-        let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, replicas);
+        let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, []);
         self.bell = checkpointer.bell();
         match node.world.driver {
             Driver::Thread => self.thread("store", move || checkpointer.run()),
@@ -215,27 +258,31 @@ impl Running {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
+    fn shard(&self, shard: ShardId) -> Option<&Shard> {
+        self.shards.get(&shard)?.get()
+    }
+
     pub(crate) fn group(&self, shard: ShardId) -> Option<&Group> {
-        self.shards.get(&shard).map(|shard| &shard.group)
+        self.shard(shard).map(|shard| &shard.group)
     }
 
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.shards.values().map(|shard| &shard.group)
+        self.shards.values().filter_map(|shard| Some(&shard.get()?.group))
     }
 
     pub(crate) fn gateway(&self, shard: ShardId) -> Option<&Handle> {
         if self.stopping.load(Ordering::SeqCst) {
             return None;
         }
-        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.gateway)
+        self.shard(shard)?.doors.as_ref().map(|doors| &doors.gateway)
     }
 
     pub(crate) fn proposer(&self, shard: ShardId) -> Option<&mpsc::UnboundedSender<Waiting>> {
-        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.proposer)
+        self.shard(shard)?.doors.as_ref().map(|doors| &doors.proposer)
     }
 
     pub(crate) fn reader(&self, shard: ShardId) -> Option<&mpsc::UnboundedSender<Asked>> {
-        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.reader)
+        self.shard(shard)?.doors.as_ref().map(|doors| &doors.reader)
     }
 
     /// The cluster, as applied here.
@@ -350,9 +397,19 @@ fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer)
     Ok((journal, committer))
 }
 
+/// Opens the store. One that can't be read is set aside: its shards are refilled by peers.
 fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
     let dir = node.options.data_dir.join(STORE_DIR);
-    (node.world.open_store)(&dir).map_err(|error| failure_of(&Broken::Store(error)))
+    let opened = match (node.world.open_store)(&dir) {
+        Err(store::Error::Unreadable(why)) => {
+            let aside = store::set_aside(&dir).map_err(store::Error::from);
+            let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
+            tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
+            (node.world.open_store)(&dir)
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| failure_of(&Broken::Store(error)))
 }
 
 /// What a broken replica does: what is damaged is noted, and the node ends.
