@@ -443,3 +443,45 @@ fn a_seed_gives_the_same_history_again() {
     assert_eq!(messages(11), messages(11));
     assert_ne!(messages(11), messages(12));
 }
+
+#[test]
+fn a_node_with_a_damaged_shard_is_refilled_by_a_peer_and_its_other_shards_go_on() {
+    for seed in seeds() {
+        run(seed, async |mut sim| {
+            sim.kept_bytes = 128 << 10;
+            sim.formed().await;
+            let node = sim.other(sim.leader(ShardId(0)));
+            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != node).collect();
+            // Long enough for checkpoints and for the beginning of the log to be purged.
+            let told = Arc::new(Mutex::new(Told::default()));
+            for client in sim.load(&on, Instant::now() + Duration::from_secs(6), &told) {
+                timeout(Duration::from_secs(120), client).await.unwrap().unwrap();
+            }
+            let told = std::mem::take(&mut *told.lock().unwrap());
+            let checkpoint =
+                |status: &NodeStatus| status.shards.iter().all(|shard| shard.checkpoint_index > 0);
+            sim.until("checkpointed", Duration::from_secs(40), |sim| {
+                checkpoint(&sim.node(node).status())
+            })
+            .await;
+            sim.crash(node);
+            sim.machines[&node].store.damage_shard(ShardId(0));
+            sim.start(node).await;
+            let shards: Vec<_> =
+                sim.node(node).status().shards.iter().map(|one| one.shard).collect();
+            assert!(!shards.contains(&ShardId(0)), "it must not vote before it is refilled");
+            assert!(shards.contains(&ShardId(1)), "the others go on");
+            assert!(!sim.node(node).status().ready);
+            sim.ready().await;
+            sim.agree().await;
+            sim.check(&told).await;
+
+            // The replacement is its own from here on.
+            sim.crash(node);
+            sim.start(node).await;
+            assert_eq!(sim.node(node).status().shards.len(), shards.len() + 1);
+            sim.ready().await;
+            sim.agree().await;
+        });
+    }
+}
