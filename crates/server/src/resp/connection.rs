@@ -102,6 +102,10 @@ impl Connection {
             if self.closing && self.queue.is_empty() && self.output.is_empty() {
                 return Ok(());
             }
+            if self.is_drained() {
+                self.closing |= self.takes_nothing_more().await?;
+                continue;
+            }
             self.forget_buffers();
             self.wait(stopped.as_mut()).await?;
         }
@@ -130,10 +134,7 @@ impl Connection {
                 ready?;
                 self.receive()?;
             }
-            () = stopped, if self.draining.is_none() => {
-                self.closing = true;
-                self.draining = Some(Instant::now());
-            }
+            () = stopped, if self.draining.is_none() => self.draining = Some(Instant::now()),
             () = tokio::time::sleep_until(at), if deadline.is_some() => {
                 if let Some((_, ended)) = deadline {
                     return Err(ended);
@@ -157,7 +158,26 @@ impl Connection {
     }
 
     fn wants_input(&self) -> bool {
-        !self.closing && self.held.is_none() && self.has_room()
+        let in_time = |since: Instant| since.elapsed() < limits::DRAIN_TAKING;
+        !self.closing && self.held.is_none() && self.draining.is_none_or(in_time) && self.has_room()
+    }
+
+    /// Whether the node stops and this client has all its answers.
+    fn is_drained(&self) -> bool {
+        self.draining.is_some() && self.queue.is_empty() && self.output.is_empty()
+    }
+
+    /// Whether the socket has nothing more either: what a client sent before it could know that
+    /// the node stops is answered, too.
+    async fn takes_nothing_more(&mut self) -> io::Result<bool> {
+        if self.closing || !self.wants_input() {
+            return Ok(true);
+        }
+        // Lets the runtime learn what the socket has.
+        tokio::task::yield_now().await;
+        let before = self.input.len();
+        self.receive()?;
+        Ok(self.input.len() == before)
     }
 
     /// Whether another request may be started, as far as what is unanswered and unsent decides.

@@ -276,3 +276,67 @@ async fn a_port_that_stops_answers_what_it_took() {
     assert_eq!(waiting.said().await, "closed");
     tokio::time::timeout(crate::client::PATIENCE, door.running).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn what_was_sent_before_the_stop_is_answered() {
+    let door = Door::open();
+    let mut client = door.client().await;
+    assert_eq!(client.ask("PING").await, "+PONG");
+    client.send([request("XADD s 5-1 a 1"), request("XLEN s")].concat()).await;
+    door.stop.cancel();
+    assert_eq!(client.said().await, "'5-1'");
+    assert_eq!(client.said().await, ":1");
+    assert_eq!(client.said().await, "closed");
+    tokio::time::timeout(crate::client::PATIENCE, door.running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_never_pauses_does_not_keep_a_port_from_stopping() {
+    let door = Door::open();
+    let client = door.client().await;
+    let (mut read, mut write) = client.stream.into_split();
+    let flood = tokio::spawn(async move {
+        let pings = b"PING\r\n".repeat(1000);
+        while tokio::io::AsyncWriteExt::write_all(&mut write, &pings).await.is_ok() {}
+    });
+    let drain = tokio::spawn(async move {
+        drop(tokio::io::copy(&mut read, &mut tokio::io::sink()).await);
+    });
+    door.until(|stats| stats.commands > 10_000).await;
+    door.stop.cancel();
+    tokio::time::timeout(crate::client::PATIENCE, door.running).await.unwrap().unwrap();
+    flood.await.unwrap();
+    drain.await.unwrap();
+}
+
+#[tokio::test]
+async fn noise_harms_nobody_but_who_makes_it() {
+    use base::{Entropy, SeededEntropy};
+    const PIECES: [&[u8]; 10] = [
+        b"\r\n",
+        b"*1\r\n",
+        b"*3\r\n$4\r\n",
+        b"XADD s * a 1\r\n",
+        b"$5\r\n",
+        b"\"",
+        b"PING",
+        b"\0",
+        b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n",
+        b"XREADGROUP GROUP g c STREAMS s >\r\n",
+    ];
+    let door = Door::open();
+    let entropy = SeededEntropy::new(1);
+    let mut quiet = door.client().await;
+    for _ in 0..300 {
+        let mut noisy = door.client().await;
+        for _ in 0..entropy.below(30) {
+            let piece = match entropy.below(12) {
+                at @ 0..10 => PIECES[at as usize].to_vec(),
+                _ => entropy.next_u64().to_le_bytes().to_vec(),
+            };
+            noisy.send_anyway(piece).await;
+        }
+        assert_eq!(quiet.ask("PING").await, "+PONG");
+    }
+    door.until(|stats| stats.clients == 1).await;
+}
