@@ -176,7 +176,7 @@ async fn form(node: &Arc<Inner>) -> Result<(), Failure> {
     }
     let Some(identity) = node.identity() else { return Ok(()) };
     if node.running().is_none() {
-        let running = Running::start(node, &Marks::default(), false).await?;
+        let running = Running::start(node, identity, &Marks::default(), false).await?;
         node.set_running(running);
     }
     if identity.forming == Forming::Formed {

@@ -17,7 +17,6 @@ pub mod network;
 pub mod node;
 mod propose;
 mod read;
-mod refill;
 pub mod repair;
 mod replace;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::shards::{NodeStatus, PeerStatus, Pending, ProposeError, Shards};
 
 mod host;
 pub(crate) mod inner;
-pub(crate) mod running;
+mod running;
 
 use inner::Inner;
 

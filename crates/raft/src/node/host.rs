@@ -18,7 +18,7 @@ impl Host for Inner {
             Method::Form => crate::forming::answer(self, call),
             Method::Run => self.run(call),
             Method::Read => self.ask(call),
-            Method::Repair => self.refill(call),
+            Method::Repair => call.answer.refuse("not yet"),
             _ => self.call_group(call),
         }
     }
@@ -31,7 +31,6 @@ impl Host for Inner {
         tracing::info!(%peer, up, "connection to a peer");
         if !up {
             self.transfers.forget(peer);
-            self.refills.forget(peer);
         }
     }
 }
@@ -41,17 +40,6 @@ impl Inner {
         match self.group(call.shard) {
             Some(group) => {
                 tokio::spawn(serve(group, self.transfers.clone(), call));
-            }
-            None => call.answer.refuse("the shard doesn't run here"),
-        }
-    }
-
-    /// A peer whose store is damaged asks for ours.
-    fn refill(&self, call: Incoming) {
-        match self.group(call.shard) {
-            Some(group) => {
-                let refills = self.refills.clone();
-                tokio::spawn(async move { refills.serve(group.replica.clone(), call).await });
             }
             None => call.answer.refuse("the shard doesn't run here"),
         }

@@ -15,7 +15,6 @@ use super::{Addresses, Failure, NodeStatus, Options, PeerStatus, ProposeError, W
 use crate::clock::LeaderClock;
 use crate::gateway::{Budget, Handle};
 use crate::network::{Me, Router, Transfers};
-use crate::refill::Refills;
 use crate::shards::ShardStatus;
 
 /// A quarter of the memory may hold commands that wait.
@@ -29,7 +28,6 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<LeaderClock>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) transfers: Arc<Transfers>,
-    pub(crate) refills: Arc<Refills>,
     identity: watch::Sender<Option<Identity>>,
     running: OnceLock<Running>,
     failure: watch::Sender<Option<Failure>>,
@@ -63,7 +61,6 @@ impl Inner {
             clock: LeaderClock::new(world.clock.clone(), router.clone()),
             budget: Budget::new(bytes(options.memory_bytes / WAITING_PART)),
             transfers: Arc::default(),
-            refills: Arc::default(),
             identity: watch::Sender::new(identity),
             running: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -74,8 +71,8 @@ impl Inner {
             options,
             world,
         });
-        if identity.is_some() {
-            let running = Running::start(&inner, &marks, true).await?;
+        if let Some(identity) = identity {
+            let running = Running::start(&inner, identity, &marks, true).await?;
             inner.check_map(&running)?;
             inner.set_running(running);
         }
@@ -89,9 +86,6 @@ impl Inner {
         self.router.start(self.clone());
         let forming = crate::forming::run(self.clone());
         self.spawn(forming);
-        if self.running().is_some_and(|running| !running.damaged().is_empty()) {
-            self.spawn(crate::refill::run(self.clone()));
-        }
         let supervisor = crate::supervisor::run(self.clone());
         self.spawn(supervisor);
     }
@@ -166,10 +160,7 @@ impl Inner {
             return Err(ProposeError::Expired);
         }
         let running = self.running().ok_or(ProposeError::Expired)?;
-        // A shard that is being refilled has no group here yet.
-        let otherwise =
-            if running.is_whole() { ProposeError::Stopped } else { ProposeError::Expired };
-        running.gateway(shard).ok_or(otherwise)
+        running.gateway(shard).ok_or(ProposeError::Stopped)
     }
 
     /// The node whose disk is too full for a command that takes room: this one, or so many voters
@@ -235,9 +226,7 @@ impl Inner {
         NodeStatus {
             cluster: self.router.me().cluster,
             node: self.options.node,
-            ready: self.is_formed()
-                && self.running().is_some_and(Running::is_whole)
-                && shards.iter().all(is_ready),
+            ready: self.is_formed() && !shards.is_empty() && shards.iter().all(is_ready),
             peers: nodes.into_iter().map(peer).collect(),
             shards,
             node_id_next: meta.node_next().0,

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use journal::guard::{
-    Ballast, Identity, JOURNAL_DIR, STORE_DIR, damaged_parts, forget_damaged, note_damaged,
-};
+use journal::guard::{Ballast, Identity, JOURNAL_DIR, STORE_DIR, note_damaged};
 use journal::{Committer, Journal, Marks};
 use store::Store;
 use streams::Origin;
@@ -26,7 +24,6 @@ use crate::machine::{Broken, Fatal, Machine};
 use crate::meta::MetaMachine;
 use crate::propose::{Proposer, Waiting};
 use crate::read::{self, Asked};
-use crate::refill::damaged_shards;
 use crate::repair::damaged_part;
 use crate::shard::{Group, GroupSetup, Times};
 use crate::shards::ShardStatus;
@@ -46,12 +43,7 @@ pub(crate) struct Running {
     node: NodeId,
     pub(crate) journal: Journal,
     pub(crate) cache: Arc<BlockCache>,
-    store: Arc<dyn Store>,
-    fatal: Fatal,
-    /// Every shard; empty until its group is started.
-    shards: BTreeMap<ShardId, OnceLock<Shard>>,
-    /// Shards that can't be started from the store, and why.
-    damaged: BTreeMap<ShardId, String>,
+    shards: BTreeMap<ShardId, Shard>,
     bell: Bell,
     router: Arc<crate::network::Router>,
     stopping: Arc<AtomicBool>,
@@ -76,22 +68,17 @@ impl Running {
     /// before, so no vote until old leases are over.
     pub(crate) async fn start(
         node: &Arc<Inner>,
+        identity: Identity,
         marks: &Marks,
         again: bool,
     ) -> Result<Self, Failure> {
         let (journal, committer) = open_journal(node, marks)?;
         let store = open_store(node)?;
         let cache = Arc::new(BlockCache::new(bytes(node.options.memory_bytes / BLOCKS_PART)));
-        let shards: Vec<ShardId> = node.map.shards().chain([ShardId::META]).collect();
-        let noted = damaged_parts(&*node.world.disk, &node.options.data_dir)?;
-        let damaged = damaged_shards(&*store, &journal, shards.iter().copied(), &noted, marks);
         let mut running = Self {
             node: node.options.node,
             cache,
-            store,
-            fatal: fatal(node),
-            shards: shards.iter().map(|shard| (*shard, OnceLock::new())).collect(),
-            damaged: damaged.map_err(|broken| failure_of(&broken))?,
+            shards: BTreeMap::new(),
             bell: Bell::default(),
             router: node.router.clone(),
             stopping: Arc::default(),
@@ -100,77 +87,47 @@ impl Running {
             journal,
         };
         running.drive(node, committer);
-        running.checkpoint(node);
-        for shard in shards {
-            if !running.damaged.contains_key(&shard) {
-                running.start_shard(node, shard, again).await?;
-            }
+        let fatal = fatal(node);
+        let mut replicas = Vec::new();
+        for shard in node.map.shards().chain([ShardId::META]) {
+            let replica = running.open_replica(shard, &store, &fatal)?;
+            replicas.push(replica.clone());
+            let group = start_group(node, &running.journal, replica, &fatal, again).await?;
+            running.adopt(node, identity, group);
         }
+        running.checkpoint(node, replicas);
         Ok(running)
     }
 
-    /// Starts the group of a shard whose store is whole.
-    pub(crate) async fn start_shard(
+    fn open_replica(
         &self,
-        node: &Arc<Inner>,
         shard: ShardId,
-        again: bool,
-    ) -> Result<(), Failure> {
-        let replica = self.open_replica(shard)?;
-        self.bell.watch(replica.clone());
-        let group = start_group(node, &self.journal, replica, &self.fatal, again).await?;
-        self.adopt(node, group);
-        Ok(())
-    }
-
-    /// Shards that could not be started from the store, and why.
-    pub(crate) fn damaged(&self) -> &BTreeMap<ShardId, String> {
-        &self.damaged
-    }
-
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    /// Whether the groups of all shards were started.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.shards.values().all(|shard| shard.get().is_some())
-    }
-
-    /// Every damaged shard has its replacement.
-    pub(crate) fn forget_damage(&self, node: &Arc<Inner>) -> Result<(), Failure> {
-        let dir = &node.options.data_dir;
-        forget_damaged(&*node.world.disk, dir).map_err(refused)?;
-        let removed = store::remove_set_aside(&dir.join(STORE_DIR));
-        removed.map_err(|error| failure_of(&Broken::Store(error.into())))
-    }
-
-    fn open_replica(&self, shard: ShardId) -> Result<Arc<Replica>, Failure> {
+        store: &Arc<dyn Store>,
+        fatal: &Fatal,
+    ) -> Result<Arc<Replica>, Failure> {
         let machine: Box<dyn Machine> = if shard.is_meta() {
             Box::new(MetaMachine::default())
         } else {
-            Box::new(Data::new(shard, self.store.clone(), self.cache.clone()))
+            Box::new(Data::new(shard, store.clone(), self.cache.clone()))
         };
         let cache = self.cache.clone();
         let setup = Setup {
             shard,
             journal: self.journal.clone(),
-            store: self.store.clone(),
+            store: store.clone(),
             machine,
-            fatal: self.fatal.clone(),
+            fatal: fatal.clone(),
             dirty: Box::new(move |bytes| cache.set_dirty(shard, bytes)),
         };
         Replica::open(setup).map_err(|broken| failure_of(&broken))
     }
 
     /// Everything around a group: checkpoints that it is told of, and its doors.
-    fn adopt(&self, node: &Arc<Inner>, group: Group) {
+    fn adopt(&mut self, node: &Arc<Inner>, identity: Identity, group: Group) {
         let shard = group.shard;
         self.spawn(checkpoint::follow(group.raft.clone(), group.replica.marks()));
-        let identity = node.identity().expect("groups run once there is an identity");
         let doors = (!shard.is_meta()).then(|| self.open_doors(node, identity, &group));
-        let started = self.shards[&shard].set(Shard { group, doors });
-        debug_assert!(started.is_ok(), "a group is started once");
+        self.shards.insert(shard, Shard { group, doors });
     }
 
     fn open_doors(&self, node: &Arc<Inner>, identity: Identity, group: &Group) -> Doors {
@@ -230,14 +187,14 @@ impl Running {
         }
     }
 
-    fn checkpoint(&mut self, node: &Arc<Inner>) {
+    fn checkpoint(&mut self, node: &Arc<Inner>, replicas: Vec<Arc<Replica>>) {
         let options = checkpoint::Options {
             dirty_bytes: bytes(node.options.checkpoint_dirty_bytes),
             journal_bytes: node.options.kept_bytes,
             ..checkpoint::Options::default()
         };
         let clock = node.world.clock.clone();
-        let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, []);
+        let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, replicas);
         self.bell = checkpointer.bell();
         match node.world.driver {
             Driver::Thread => self.thread("store", move || checkpointer.run()),
@@ -258,31 +215,27 @@ impl Running {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
-    fn shard(&self, shard: ShardId) -> Option<&Shard> {
-        self.shards.get(&shard)?.get()
-    }
-
     pub(crate) fn group(&self, shard: ShardId) -> Option<&Group> {
-        self.shard(shard).map(|shard| &shard.group)
+        self.shards.get(&shard).map(|shard| &shard.group)
     }
 
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.shards.values().filter_map(|shard| Some(&shard.get()?.group))
+        self.shards.values().map(|shard| &shard.group)
     }
 
     pub(crate) fn gateway(&self, shard: ShardId) -> Option<&Handle> {
         if self.stopping.load(Ordering::SeqCst) {
             return None;
         }
-        self.shard(shard)?.doors.as_ref().map(|doors| &doors.gateway)
+        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.gateway)
     }
 
     pub(crate) fn proposer(&self, shard: ShardId) -> Option<&mpsc::UnboundedSender<Waiting>> {
-        self.shard(shard)?.doors.as_ref().map(|doors| &doors.proposer)
+        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.proposer)
     }
 
     pub(crate) fn reader(&self, shard: ShardId) -> Option<&mpsc::UnboundedSender<Asked>> {
-        self.shard(shard)?.doors.as_ref().map(|doors| &doors.reader)
+        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.reader)
     }
 
     /// The cluster, as applied here.
@@ -397,19 +350,9 @@ fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer)
     Ok((journal, committer))
 }
 
-/// Opens the store. One that can't be read is set aside: its shards are refilled by peers.
 fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
     let dir = node.options.data_dir.join(STORE_DIR);
-    let opened = match (node.world.open_store)(&dir) {
-        Err(store::Error::Unreadable(why)) => {
-            let aside = store::set_aside(&dir).map_err(store::Error::from);
-            let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
-            tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
-            (node.world.open_store)(&dir)
-        }
-        opened => opened,
-    };
-    opened.map_err(|error| failure_of(&Broken::Store(error)))
+    (node.world.open_store)(&dir).map_err(|error| failure_of(&Broken::Store(error)))
 }
 
 /// What a broken replica does: what is damaged is noted, and the node ends.
