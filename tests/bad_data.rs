@@ -119,7 +119,11 @@ fn of_another_cluster(cluster: &mut Cluster) {
         if told { Ok(()) } else { Err(cluster.nodes[2].log_end()) }
     })
     .unwrap();
-    assert!(cluster.nodes[2].ready().is_err(), "it must not be ready");
+    wait::until("it to be not ready", READY_WAIT, || match cluster.nodes[2].ready() {
+        Ok(()) => Err("it is".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .unwrap();
     cluster.nodes[2].kill();
     edit(&file, |text| text.replace("\"other.toml\"", "\"cluster.toml\""));
 }

@@ -1,6 +1,5 @@
 //! Programs of real client libraries against a cluster of real processes, unchanged.
 //! `scripts/test tools` installs what they need and says where in `WEIR_TEST_PYTHON`.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::path::Path;
 use std::process::Command;

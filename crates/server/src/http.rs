@@ -112,11 +112,17 @@ fn router(pages: Pages) -> Router {
 async fn ready(State(pages): State<Pages>) -> Response {
     match pages.status() {
         None => (StatusCode::SERVICE_UNAVAILABLE, "opening its data\n").into_response(),
-        Some(status) if status.ready => "ready\n".into_response(),
+        Some(status) if status.ready && hears_majority(&status) => "ready\n".into_response(),
         Some(status) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", why_not(&status))).into_response()
         }
     }
+}
+
+/// Whether enough nodes are reached, itself counted: without them, what it knows of leaders is old.
+fn hears_majority(status: &NodeStatus) -> bool {
+    let connected = status.peers.iter().filter(|peer| peer.connected).count();
+    connected * 2 > status.peers.len()
 }
 
 /// What is still missing, in one line.
@@ -129,6 +135,9 @@ fn why_not(status: &NodeStatus) -> String {
     match (leaderless.is_empty(), behind.is_empty()) {
         (false, _) => format!("no leader: shard {}", leaderless.join(", ")),
         (true, false) => format!("catching up: shard {}", behind.join(", ")),
+        (true, true) if !status.shards.is_empty() && !hears_majority(status) => {
+            "no majority of the nodes can be reached".to_owned()
+        }
         (true, true) => "the cluster is forming".to_owned(),
     }
 }
@@ -166,5 +175,19 @@ mod tests {
         assert_eq!(of(vec![]), "the cluster is forming");
         assert_eq!(of(vec![shard(0, Some(1), 9), shard(3, None, 9)]), "no leader: shard 3");
         assert_eq!(of(vec![shard(2, Some(1), 4)]), "catching up: shard 2");
+    }
+
+    #[test]
+    fn a_node_that_reaches_no_majority_is_not_ready() {
+        let peer = |connected| raft::PeerStatus { connected, ..Default::default() };
+        let of = |connected: [bool; 3]| NodeStatus {
+            shards: vec![ShardStatus { leader: Some(base::NodeId(1)), ..Default::default() }],
+            peers: connected.map(peer).to_vec(),
+            ..Default::default()
+        };
+        assert!(hears_majority(&of([true, true, false])));
+        let alone = of([true, false, false]);
+        assert!(!hears_majority(&alone));
+        assert_eq!(why_not(&alone), "no majority of the nodes can be reached");
     }
 }
