@@ -92,7 +92,7 @@ pub(crate) fn quit(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> 
 
 pub(crate) fn reset(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
     turn.session.protocol = Protocol::Resp2;
-    turn.session.authenticated = turn.door.options.password.is_none();
+    turn.session.authenticate(turn.door, turn.door.options.password.is_none());
     turn.session.client.say(|said| {
         said.name.clear();
         said.resp3 = false;
@@ -119,10 +119,12 @@ fn log_in(turn: &mut Turn<'_>, user: &[u8], password: &[u8]) -> Result<(), Synta
     // The password is compared also for an unknown user: one takes as long as the other.
     let right = wanted.is_none_or(|wanted| wanted.matches(password));
     if !(right & (user == USER.as_bytes())) {
-        tracing::warn!(client = %turn.session.client.address, "wrong password or user");
+        if turn.door.counters.logins_failed.is_worth_a_line() {
+            tracing::warn!(client = %turn.session.client.address, "wrong password or user");
+        }
         return Err(SyntaxError::WrongPassword);
     }
-    turn.session.authenticated = true;
+    turn.session.authenticate(turn.door, true);
     Ok(())
 }
 
@@ -155,7 +157,7 @@ pub(crate) fn hello(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxErr
     if let Some((user, password)) = login {
         log_in(turn, user, password)?;
     }
-    if !turn.session.authenticated {
+    if !turn.session.is_authenticated() {
         return Err(SyntaxError::HelloNeedsAuth);
     }
     if let Some(name) = name {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What everybody may know of a connection.
@@ -15,6 +15,8 @@ pub(crate) struct Client {
     pub(crate) connected_ms: u64,
     /// When it last asked for something.
     active_ms: AtomicU64,
+    /// It has said who it is, or need not.
+    known: AtomicBool,
     said: Mutex<Said>,
 }
 
@@ -34,9 +36,9 @@ impl Client {
         local_address: SocketAddr,
         now_ms: u64,
     ) -> Self {
-        let active_ms = AtomicU64::new(now_ms);
+        let (active_ms, known) = (AtomicU64::new(now_ms), AtomicBool::new(false));
         let said = Mutex::default();
-        Self { id, address, local_address, connected_ms: now_ms, active_ms, said }
+        Self { id, address, local_address, connected_ms: now_ms, active_ms, known, said }
     }
 
     pub(crate) fn note_active(&self, now_ms: u64) {
@@ -73,6 +75,7 @@ impl Client {
 pub(crate) struct Clients {
     by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
     last_id: AtomicU64,
+    strangers: AtomicUsize,
 }
 
 impl Clients {
@@ -81,12 +84,30 @@ impl Clients {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Adds a connection that has yet to say who it is.
     pub(crate) fn insert(&self, client: Arc<Client>) {
+        self.strangers.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(client.id, client);
     }
 
-    pub(crate) fn remove(&self, id: u64) {
-        self.lock().remove(&id);
+    pub(crate) fn remove(&self, client: &Client) {
+        self.note_known(client, true);
+        self.lock().remove(&client.id);
+    }
+
+    /// Whether the client may do anything now.
+    pub(crate) fn note_known(&self, client: &Client, known: bool) {
+        let before = client.known.swap(known, Ordering::Relaxed);
+        if known && !before {
+            self.strangers.fetch_sub(1, Ordering::Relaxed);
+        } else if before && !known {
+            self.strangers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Connections that have yet to say who they are.
+    pub(crate) fn strangers_count(&self) -> usize {
+        self.strangers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count(&self) -> usize {

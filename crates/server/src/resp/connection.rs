@@ -90,7 +90,7 @@ impl Connection {
         let mut stopped = pin!(stop.cancelled());
         loop {
             self.advance().await;
-            let authenticated = self.session.authenticated;
+            let authenticated = self.session.is_authenticated();
             if self.output.len() > self.door.output_bytes_max(authenticated) {
                 self.door.counters.output_closed.add(1);
                 return Err(Ended::OutputTooBig);
@@ -146,7 +146,7 @@ impl Connection {
 
     /// The first moment at which patience ends, and with which words.
     fn deadline(&self) -> Option<(Instant, Ended)> {
-        let strange = (!self.session.authenticated).then_some(self.opened);
+        let strange = (!self.session.is_authenticated()).then_some(self.opened);
         [
             (self.draining, limits::DRAIN_WITHIN, Ended::NotDrained),
             (self.stalled, limits::OUTPUT_STALLED_MAX, Ended::OutputStalled),
@@ -182,7 +182,7 @@ impl Connection {
 
     /// Whether another request may be started, as far as what is unanswered and unsent decides.
     fn has_room(&self) -> bool {
-        let output_max = self.door.output_bytes_max(self.session.authenticated);
+        let output_max = self.door.output_bytes_max(self.session.is_authenticated());
         self.queue.has_room() && self.output.len() < limits::OUTPUT_BYTES_SOFT.min(output_max / 2)
     }
 
@@ -263,7 +263,7 @@ impl Connection {
             if self.session.quitting || !self.has_room() {
                 return None;
             }
-            let limits = self.door.limits(self.session.authenticated);
+            let limits = self.door.limits(self.session.is_authenticated());
             match self.parser.next(&mut self.input, &limits, &mut self.args) {
                 Ok(false) => return None,
                 Ok(true) => {}
@@ -275,10 +275,15 @@ impl Connection {
                 }
             }
             match find(&self.args) {
-                Ok(spec) if self.session.authenticated || spec.flags.no_auth => return Some(spec),
+                Ok(spec) if self.session.is_authenticated() || spec.flags.no_auth => {
+                    return Some(spec);
+                }
                 Ok(_) => self.refuse(&SyntaxError::NoAuth.to_string()),
                 Err(SyntaxError::UnknownCommand { .. }) if is_http(&self.args) => {
-                    tracing::warn!(client = %self.session.client.address, "HTTP on the RESP port");
+                    if self.door.counters.http.is_worth_a_line() {
+                        let client = self.session.client.address;
+                        tracing::warn!(%client, "HTTP on the RESP port");
+                    }
                     self.session.quitting = true;
                     return None;
                 }

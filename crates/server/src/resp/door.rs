@@ -63,6 +63,17 @@ impl Door {
         monotonic_ms(&*self.clock)
     }
 
+    /// Whether there is a place for another connection. Those who have yet to say who they are
+    /// take a part of the places only.
+    pub(crate) fn has_place(&self) -> bool {
+        let places = self.options.connections_max;
+        let strangers_max = match self.options.password {
+            Some(_) => places.div_ceil(limits::STRANGERS_PART),
+            None => places,
+        };
+        self.clients.count() < places && self.clients.strangers_count() < strangers_max
+    }
+
     /// How much a client may send in one request.
     pub(crate) fn limits(&self, authenticated: bool) -> resp::Limits {
         if !authenticated {
@@ -97,6 +108,8 @@ pub(crate) struct Counters {
     pub(crate) output_bytes: Counter,
     pub(crate) output_closed: Counter,
     pub(crate) accept_failed: Counter,
+    pub(crate) logins_failed: Counter,
+    pub(crate) http: Counter,
 }
 
 /// A number that only grows.
@@ -110,6 +123,11 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one, and tells whether to log it: ever more seldom, so that nobody can fill the log.
+    pub(crate) fn is_worth_a_line(&self) -> bool {
+        (self.0.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two()
     }
 }
 

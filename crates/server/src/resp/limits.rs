@@ -26,6 +26,9 @@ pub(super) const OUTPUT_BYTES_SOFT: usize = 1 << 20;
 /// Unsent bytes of a client that has yet to authenticate (CVE-2025-21605: there was no limit).
 pub(super) const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 64 << 10;
 
+/// One in so many connections may have yet to authenticate: strangers can't take every place.
+pub(super) const STRANGERS_PART: usize = 4;
+
 /// For how long a client may have yet to authenticate: long enough for a person who types.
 pub(super) const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(60);
 

@@ -72,7 +72,7 @@ impl Service {
         stop: CancellationToken,
     ) {
         let door = Arc::clone(&self.door);
-        if door.clients.count() >= door.options.connections_max {
+        if !door.has_place() {
             door.counters.connections_refused.add(1);
             metrics::observe_connection_refused();
             refuse(stream);
@@ -86,8 +86,8 @@ impl Service {
         let id = door.clients.next_id();
         let client = Arc::new(Client::new(id, address, local_address, door.now_ms()));
         let guest = Guest::new(Arc::clone(&door), Arc::clone(&client));
+        let session = Session::new(&door, client);
         connections.spawn(async move {
-            let session = Session::new(&door, client);
             let ended = Connection::new(door, stream, session).run(stop).await;
             if let Err(reason) = ended {
                 tracing::debug!(client = %address, %reason, "connection closed");
@@ -98,13 +98,13 @@ impl Service {
 
     /// CVE-2025-48367: an error of accepting one connection must not end the port.
     async fn survive(&self, error: &io::Error) {
-        self.door.counters.accept_failed.add(1);
+        let is_worth_a_line = self.door.counters.accept_failed.is_worth_a_line();
         if is_of_the_client(error) {
             tracing::debug!(%error, "a connection was gone before it was taken");
             return;
         }
         // Descriptors or memory are out: taking connections again at once would fail again.
-        if self.door.counters.accept_failed.get().is_power_of_two() {
+        if is_worth_a_line {
             tracing::warn!(%error, "cannot take connections for now");
         }
         tokio::time::sleep(limits::ACCEPT_PAUSE).await;
@@ -145,7 +145,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.door.clients.remove(self.client.id);
+        self.door.clients.remove(&self.client);
         metrics::observe_connection_closed();
     }
 }

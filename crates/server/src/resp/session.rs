@@ -12,7 +12,7 @@ use super::door::Door;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) protocol: Protocol,
-    pub(crate) authenticated: bool,
+    authenticated: bool,
     /// The client said QUIT: the connection ends when it has its replies.
     pub(crate) quitting: bool,
     /// What other connections may see of this one.
@@ -21,8 +21,21 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(door: &Door, client: Arc<Client>) -> Self {
-        let authenticated = door.options.password.is_none();
-        Self { protocol: Protocol::Resp2, authenticated, quitting: false, client }
+        let (protocol, authenticated) = (Protocol::Resp2, false);
+        let mut session = Self { protocol, authenticated, quitting: false, client };
+        session.authenticate(door, door.options.password.is_none());
+        session
+    }
+
+    /// Whether the client may do anything.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// From now on the client may do anything, or not.
+    pub(crate) fn authenticate(&mut self, door: &Door, authenticated: bool) {
+        self.authenticated = authenticated;
+        door.clients.note_known(&self.client, authenticated);
     }
 }
 

@@ -238,6 +238,28 @@ async fn one_client_too_many_is_told_so() {
 }
 
 #[tokio::test]
+async fn strangers_do_not_take_every_place() {
+    let door = Door::open_with(|options| {
+        options.connections_max = 8;
+        options.password = Some(server::config::Password::new("secret"));
+    });
+    let full = "-ERR max number of clients reached";
+    let mut first = door.client().await;
+    let mut second = door.client().await;
+    door.until(|stats| stats.clients == 2).await;
+    assert_eq!(door.client().await.said().await, full);
+    // Who is known makes room for the next stranger, and a stranger who goes, too.
+    assert_eq!(first.ask("AUTH secret").await, "+OK");
+    let mut third = door.client().await;
+    assert_eq!(third.ask("AUTH secret").await, "+OK");
+    assert_eq!(third.ask("RESET").await, "+RESET");
+    assert_eq!(door.client().await.said().await, full);
+    assert_eq!(second.ask("QUIT").await, "+OK");
+    door.until(|stats| stats.clients == 2).await;
+    assert_eq!(door.client().await.ask("AUTH secret").await, "+OK");
+}
+
+#[tokio::test]
 async fn quit_is_answered_and_ends_the_connection() {
     let door = Door::open();
     let mut client = door.client().await;
