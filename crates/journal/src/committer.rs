@@ -17,7 +17,7 @@ use crate::recovery::{Recovered, oldest_needed};
 use crate::replay::Lasts;
 use crate::segment::{Active, Segment};
 use crate::shared::{NO_PANIC, Shared};
-use crate::types::{Failed, Position};
+use crate::types::{Done, Failed, Position};
 use crate::witness::WitnessKeeper;
 
 /// Writes the journal: a thread runs it in production, a task steps it in simulation.
@@ -36,6 +36,8 @@ pub struct Committer {
     synced: Position,
     /// A buffer to be filled again.
     spare: Option<Batch>,
+    /// Those who are being told.
+    dones: Vec<Done>,
     taken: VecDeque<Batch>,
     witness: Option<WitnessKeeper>,
     make_room: Option<MakeRoom>,
@@ -65,6 +67,7 @@ impl Committer {
             oldest,
             synced,
             spare: None,
+            dones: Vec::new(),
             taken: VecDeque::new(),
             witness: None,
             make_room: None,
@@ -293,17 +296,17 @@ impl Committer {
 
     /// Tells those who wait, in order.
     fn complete(&mut self, mut taken: VecDeque<Batch>) {
+        let newest = taken.pop_back();
         for batch in &mut taken {
-            for done in batch.dones.drain(..) {
-                done(Ok(()));
-            }
+            tell(&mut batch.dones);
         }
-        self.spare = taken.pop_back().map(|mut batch| {
-            batch.clear(self.shared.options.batch_bytes);
-            batch
-        });
         taken.clear();
         self.taken = taken;
+        let Some(mut batch) = newest else { return };
+        std::mem::swap(&mut self.dones, &mut batch.dones);
+        batch.clear(self.shared.options.batch_bytes);
+        self.spare = Some(self.shared.handover.give_back(batch));
+        tell(&mut self.dones);
     }
 
     fn fail(&mut self, refused: &Refused, taken: VecDeque<Batch>) -> Failed {
@@ -326,6 +329,12 @@ impl Drop for Committer {
         for done in self.shared.handover.fail(&failed) {
             done(Err(failed.clone()));
         }
+    }
+}
+
+fn tell(dones: &mut Vec<Done>) {
+    for done in dones.drain(..) {
+        done(Ok(()));
     }
 }
 
