@@ -242,7 +242,7 @@ impl Loader {
         }
         let number = stream.number;
         let key_is_new = self.state.names.insert(stream.key.clone(), number).is_none();
-        let number_is_new = self.state.streams.insert(number, stream).is_none();
+        let number_is_new = self.state.streams.insert(number, Box::new(stream)).is_none();
         if key_is_new && number_is_new && number.0 < self.state.stream_next {
             Ok(())
         } else {

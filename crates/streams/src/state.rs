@@ -27,7 +27,8 @@ use crate::stream::Stream;
 pub struct State {
     pub(crate) clock: Stamp,
     pub(crate) names: BTreeMap<Bytes, StreamNumber>,
-    pub(crate) streams: BTreeMap<StreamNumber, Stream>,
+    /// Boxed: nodes of the map stay small, and a new stream moves none of the others.
+    pub(crate) streams: BTreeMap<StreamNumber, Box<Stream>>,
     pub(crate) stream_next: u64,
     pub(crate) sessions: Sessions,
     /// Streams that changed since the last checkpoint; may name one that is gone.
@@ -150,7 +151,7 @@ impl State {
     }
 
     pub(crate) fn stream(&self, key: &[u8]) -> Option<&Stream> {
-        self.streams.get(self.names.get(key)?)
+        self.streams.get(self.names.get(key)?).map(Box::as_ref)
     }
 
     /// The stream of a key, which counts as changed from here on.
@@ -176,6 +177,6 @@ impl State {
         stream.changed.meta = true;
         self.changed.push(number);
         self.dirty.parts += 2;
-        self.streams.entry(number).or_insert(stream)
+        self.streams.entry(number).or_insert(Box::new(stream))
     }
 }

@@ -316,7 +316,7 @@ impl Stream {
             }
         }
         self.length += 1;
-        self.entries_added += 1;
+        self.entries_added = self.entries_added.saturating_add(1);
         self.last_id = id;
         self.changed.tail = true;
         self.changed.meta = true;
@@ -469,7 +469,7 @@ impl Stream {
         let before_first = self.entries_added.saturating_sub(self.length);
         match id.cmp(&first) {
             std::cmp::Ordering::Less if whole => Some(before_first),
-            std::cmp::Ordering::Equal if whole => Some(before_first + 1),
+            std::cmp::Ordering::Equal if whole => Some(before_first.saturating_add(1)),
             _ => None,
         }
     }

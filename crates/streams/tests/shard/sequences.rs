@@ -1,6 +1,6 @@
 //! Random command sequences: one state as it is, one saved and loaded before every command, and one
 //! with every sealed block evicted before every command; their hashes must be equal, and their
-//! replies those of a second model, which knows how many bytes a node of Redis has.
+//! replies those of the model.
 //!
 //! `WEIR_TEST_LONG=1` runs 100,000 sequences (in release); `WEIR_TEST_SEED=n` runs that one.
 
