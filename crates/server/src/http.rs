@@ -120,7 +120,7 @@ async fn ready(State(pages): State<Pages>) -> Response {
 }
 
 /// Whether enough nodes are reached, itself counted: without them, what it knows of leaders is old.
-fn hears_majority(status: &NodeStatus) -> bool {
+pub(crate) fn hears_majority(status: &NodeStatus) -> bool {
     let connected = status.peers.iter().filter(|peer| peer.connected).count();
     connected * 2 > status.peers.len()
 }

@@ -6,8 +6,10 @@ mod options;
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Clock, Disk, Entropy};
+use raft::Shards;
 use raft::network::grpc::GrpcLink;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,6 +19,9 @@ use crate::failure::Failure;
 use crate::http::{self, Pages};
 use crate::ports;
 use doors::Doors;
+
+/// Between two looks at who is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What the world can change, handed in.
 #[derive(Clone)]
@@ -69,12 +74,28 @@ async fn serve(
         // Nobody is answered any more: what cannot be trusted must not say anything.
         Some(failure) => Err(failure),
         None => {
-            node.hand_over().await;
+            tokio::select! {
+                () = node.hand_over() => {}
+                () = nobody_to_lead(&node) => tracing::info!("nobody is left to hand over to"),
+            }
             doors.close(config.node.limits.request_timeout).await;
             node.stop().await;
             tracing::info!("stopped");
             Ok(())
         }
+    }
+}
+
+/// Ends when the others that are reached cannot lead: a whole cluster that is stopped at once must
+/// not wait for itself.
+async fn nobody_to_lead(node: &raft::Node) {
+    loop {
+        let status = node.status();
+        let others = status.peers.iter().any(|it| it.connected && it.node != status.node);
+        if !others || !http::hears_majority(&status) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
