@@ -176,7 +176,7 @@ async fn form(node: &Arc<Inner>) -> Result<(), Failure> {
     }
     let Some(identity) = node.identity() else { return Ok(()) };
     if node.running().is_none() {
-        let running = Running::start(node, identity, &Marks::default(), false).await?;
+        let running = Running::start(node, &Marks::default(), false).await?;
         node.set_running(running);
     }
     if identity.forming == Forming::Formed {
@@ -251,7 +251,7 @@ async fn ask_all(node: &Arc<Inner>, question: Question) -> BTreeMap<NodeId, Said
 async fn initialize(node: &Arc<Inner>) {
     let Some(running) = node.running() else { return };
     let members: Vec<NodeId> = node.options.members.keys().copied().collect();
-    for group in running.groups() {
+    for group in &running.groups() {
         let place = if group.shard.is_meta() { 0 } else { usize::from(group.shard.0) };
         if members[place % members.len()] == node.options.node {
             initialize_group(group, &members).await;
@@ -280,14 +280,14 @@ async fn finish(node: &Arc<Inner>) -> bool {
         return false;
     }
     let Some(running) = node.running() else { return false };
-    if running.groups().any(|group| group.leader().is_none()) {
+    if running.groups().iter().any(|group| group.leader().is_none()) {
         return false;
     }
     let Some(meta) = running.group(ShardId::META) else { return false };
     let nodes = node.options.members.iter();
     let nodes = nodes.map(|(id, member)| (*id, member.clone().into())).collect();
     let command = MetaCommand::Make { shards: node.map.len(), nodes };
-    let made = crate::meta::propose(&node.router, meta, &command, PATIENCE).await;
+    let made = crate::meta::propose(&node.router, &meta, &command, PATIENCE).await;
     made.inspect_err(|why| tracing::info!(why, "the cluster is not made yet")).is_ok()
 }
 

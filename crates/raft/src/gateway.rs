@@ -16,18 +16,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use openraft::async_runtime::watch::WatchReceiver;
+use openraft::async_runtime::watch::{Watch, WatchReceiver};
 use streams::command::{Command, Stamp};
 use streams::query::Query;
 use streams::reply::{Entry, Reply};
 use streams::{Batch, Origin, Run};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::network::{CallError, Content, Method, Router};
+use crate::node::inner::Shard;
 use crate::propose::{Waiting, command_bytes, out_of_order};
 use crate::read::Asked;
-use crate::shard::Group;
 use crate::shards::{Outcome, ProposeError};
 
 pub(crate) mod codec;
@@ -150,18 +150,25 @@ enum Sent {
 /// What a gateway is made of.
 pub(crate) struct GatewaySetup {
     pub(crate) origin: Origin,
-    pub(crate) group: Group,
+    pub(crate) node: NodeId,
+    pub(crate) shard: ShardId,
+    /// The shard's group on this node, while it runs.
+    pub(crate) current: watch::Receiver<Option<Arc<Shard>>>,
     pub(crate) router: Arc<Router>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) timeout: Duration,
-    pub(crate) proposer: mpsc::UnboundedSender<Waiting>,
-    pub(crate) reader: mpsc::UnboundedSender<Asked>,
     pub(crate) work: mpsc::UnboundedReceiver<Work>,
 }
+
+/// What a group says of its leader, as it changes.
+type Leaders = <<crate::runtime::Runtime as openraft::AsyncRuntime>::Watch as Watch>::Receiver<
+    openraft::metrics::RaftServerMetrics<crate::types::TypeConfig>,
+>;
 
 /// One shard's gateway on this node.
 pub(crate) struct Gateway {
     setup: GatewaySetup,
+    here: Option<Arc<Shard>>,
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     lowest: u64,
@@ -186,6 +193,7 @@ impl Gateway {
         let (sent, came) = mpsc::unbounded_channel();
         Self {
             setup,
+            here: None,
             slots: VecDeque::new(),
             lowest: 1,
             unsent: 1,
@@ -203,7 +211,8 @@ impl Gateway {
 
     /// Works until nobody can hand anything in any more.
     pub(crate) async fn run(mut self) {
-        let mut leaders = self.setup.group.raft.server_metrics();
+        let mut leaders = None;
+        self.setup.current.mark_changed();
         loop {
             self.aim();
             self.pump();
@@ -224,12 +233,15 @@ impl Gateway {
                         self.accept(work);
                     }
                 }
-                changed = leaders.changed() => {
-                    // The group is gone with its node.
+                () = leader_changed(&mut leaders) => {}
+                changed = self.setup.current.changed() => {
+                    // The node is gone.
                     if changed.is_err() {
                         return;
                     }
-                    leaders.borrow_and_update();
+                    self.here = self.setup.current.borrow_and_update().clone();
+                    leaders = self.here.as_ref().map(|here| here.group.raft.server_metrics());
+                    self.restart();
                 }
                 () = tokio::time::sleep_until(wake) => self.expire(),
             }
@@ -252,7 +264,8 @@ impl Gateway {
 
     /// Starts a new attempt when somebody else leads.
     fn aim(&mut self) {
-        let leader = self.setup.group.leader().or(self.hint);
+        let known = self.here.as_ref().and_then(|here| here.group.leader());
+        let leader = known.or(self.hint);
         if leader != self.target {
             self.restart();
             self.target = leader;
@@ -291,7 +304,7 @@ impl Gateway {
         if self.not_before > Instant::now() {
             return;
         }
-        let here = target == NodeId(*self.setup.group.raft.node_id());
+        let here = target == self.setup.node && self.here.is_some();
         while self.unsent < self.next()
             && self.unsent - self.lowest < NUMBERS_MAX
             && (here || self.calls < CALLS_UNDER_WAY)
@@ -325,10 +338,12 @@ impl Gateway {
         let (sent, attempt) = (self.sent.clone(), self.attempt);
         let outcome = if here {
             let (answer, outcome) = oneshot::channel();
-            drop(self.setup.proposer.send(Waiting { run, bytes, answer }));
+            if let Some(here) = &self.here {
+                drop(here.proposer.send(Waiting { run, bytes, answer }));
+            }
             futures::future::Either::Left(async move { outcome.await.unwrap_or(Err(Failed::Lost)) })
         } else {
-            let (router, shard) = (self.setup.router.clone(), self.setup.group.shard);
+            let (router, shard) = (self.setup.router.clone(), self.setup.shard);
             futures::future::Either::Right(call_run(router, target, shard, run))
         };
         tokio::spawn(async move {
@@ -345,10 +360,12 @@ impl Gateway {
         let sent = self.sent.clone();
         let outcome = if here {
             let (answer, outcome) = oneshot::channel();
-            drop(self.setup.reader.send(Asked { queries, answer }));
+            if let Some(here) = &self.here {
+                drop(here.reader.send(Asked { queries, answer }));
+            }
             futures::future::Either::Left(async move { outcome.await.unwrap_or(Err(Failed::Lost)) })
         } else {
-            let (router, shard) = (self.setup.router.clone(), self.setup.group.shard);
+            let (router, shard) = (self.setup.router.clone(), self.setup.shard);
             futures::future::Either::Right(call_reads(router, target, shard, queries))
         };
         tokio::spawn(async move {
@@ -469,6 +486,18 @@ impl Gateway {
                 drop(question.waiter.send(Err(ProposeError::Expired)));
             }
         }
+    }
+}
+
+/// Ends when a group says something new of itself; never where there is none.
+async fn leader_changed(leaders: &mut Option<Leaders>) {
+    let changed = match leaders {
+        Some(leaders) => leaders.changed().await.map(|()| drop(leaders.borrow_and_update())),
+        None => std::future::pending().await,
+    };
+    // The group has ended; another may take its place.
+    if changed.is_err() {
+        *leaders = None;
     }
 }
 

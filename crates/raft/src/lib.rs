@@ -17,6 +17,7 @@ pub mod network;
 pub mod node;
 mod propose;
 mod read;
+mod refill;
 pub mod repair;
 mod replace;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::shards::{NodeStatus, PeerStatus, Pending, ProposeError, Shards};
 
 mod host;
 pub(crate) mod inner;
-mod running;
+pub(crate) mod running;
 
 use inner::Inner;
 
@@ -180,6 +180,14 @@ impl Node {
         self.0.kill();
     }
 
+    /// Makes a group's core panic, as an error in openraft would. For simulation.
+    pub async fn panic_core(&self, shard: ShardId) {
+        if let Some(group) = self.0.running().and_then(|running| running.group(shard)) {
+            let panicked = group.raft.with_raft_state(|_| panic!("a simulated error in the core"));
+            let _: Result<(), _> = panicked.await;
+        }
+    }
+
     /// Puts a new node, with the returned id, into the place of one that is lost, in every shard.
     /// Returns once the meta group has it; the shards follow behind it.
     ///
@@ -190,7 +198,7 @@ impl Node {
         let meta = running.group(ShardId::META).ok_or("the meta group doesn't run here")?;
         let command = MetaCommand::Replace { lost, addresses: member.into() };
         let timeout = self.0.options.request_timeout;
-        match crate::meta::propose(&self.0.router, meta, &command, timeout).await? {
+        match crate::meta::propose(&self.0.router, &meta, &command, timeout).await? {
             MetaReply::Node(id) => Ok(id),
             MetaReply::Done | MetaReply::Refused(_) => Err("the meta group allotted no id".into()),
         }

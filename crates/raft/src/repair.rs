@@ -80,6 +80,9 @@ pub enum RepairError {
     /// It is older than what this node's log begins with: ask again, or another peer.
     #[error("the peer's checkpoint is at {theirs:?}, our log begins after {purged}")]
     TooOld { theirs: Option<u64>, purged: u64 },
+    /// The peer has none, or the way to it is broken.
+    #[error("{0}")]
+    Peer(String),
     /// What came isn't whole.
     #[error(transparent)]
     NotWhole(NotWhole),

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn step(node: &Arc<Inner>, running: &Running) {
     let Some(meta) = running.meta() else { return };
     for (lost, new) in meta.replacements() {
-        for group in running.groups().filter(|group| group.leads()) {
+        for group in running.groups().iter().filter(|group| group.leads()) {
             if let Err(why) = step_group(group, lost, new).await {
                 tracing::info!(shard = %group.shard, %lost, %new, why, "a replacement waits");
             }
@@ -60,16 +60,16 @@ async fn step_group(group: &Group, lost: NodeId, new: NodeId) -> Result<(), Stri
 
 /// At the meta group's leader: once no group has the lost node any more, the meta group says so.
 async fn finish(node: &Arc<Inner>, running: &Running, lost: NodeId, new: NodeId) {
-    let Some(meta) = running.group(ShardId::META).filter(|group| group.leads()) else { return };
-    let replaced = running.groups().all(|group| {
+    let Some(meta) = running.group(ShardId::META).filter(Group::leads) else { return };
+    let replaced = running.groups().iter().all(|group| {
         let metrics = group.metrics();
         let committed = &metrics.committed_membership_config;
         committed.voter_ids().any(|voter| voter == new.0)
             && committed.nodes().all(|(id, ())| *id != lost.0)
     });
-    if replaced {
+    if replaced && running.is_whole() {
         let command = MetaCommand::Replaced { lost };
-        match crate::meta::propose(&node.router, meta, &command, PATIENCE).await {
+        match crate::meta::propose(&node.router, &meta, &command, PATIENCE).await {
             Ok(_) => tracing::info!(%lost, %new, "a node is replaced"),
             Err(why) => tracing::info!(%lost, why, "a replacement is not noted yet"),
         }

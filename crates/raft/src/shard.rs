@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
+use futures::FutureExt;
 use journal::Journal;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::Fatal as Ended;
 use openraft::{Config, ServerState, SnapshotPolicy};
 use tokio::time::Instant;
 
@@ -117,6 +119,14 @@ impl Group {
 
     pub(crate) fn leads(&self) -> bool {
         self.raft.server_metrics().borrow_watched().state == ServerState::Leader
+    }
+
+    /// Why the group has ended, if it has. A panic leaves no other trace than this.
+    pub(crate) async fn ended(&self) -> Option<Ended<TypeConfig>> {
+        let mut metrics = self.raft.metrics();
+        drop(metrics.borrow_and_update());
+        let ended = matches!(metrics.changed().now_or_never(), Some(Err(_)));
+        if ended { self.raft.with_raft_state(|_| ()).await.err() } else { None }
     }
 
     /// The voters of the membership in effect.

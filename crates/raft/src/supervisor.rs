@@ -1,4 +1,5 @@
-//! Watches the groups of a node: spreads leaders, lets a node whose clock is off lead nothing,
+//! Watches the groups of a node: builds one anew whose core panicked, moves leaderships that commit
+//! nothing, spreads leaders, lets a node whose clock is off lead nothing,
 //! carries replacements of nodes out, follows the peers' addresses. Never decides who leads: it
 //! only asks for a transfer.
 
@@ -6,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::NodeId;
+use base::{NodeId, ShardId};
+use openraft::errors::Fatal;
 use tokio::time::Instant;
 
+use crate::node::Failure;
 use crate::node::inner::{Inner, Running};
 use crate::shard::Group;
 
@@ -25,17 +28,25 @@ const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
 /// A follower this few entries behind may be handed the leadership.
 const BEHIND_MAX: u64 = 16;
 
+/// A leader that commits nothing for so long, though something waits, hands the leadership over.
+const STALL: Duration = Duration::from_secs(5);
+
 /// Works until the node stops.
 pub(crate) async fn run(node: Arc<Inner>) {
-    let mut seen: BTreeMap<base::ShardId, Option<NodeId>> = BTreeMap::new();
+    let mut seen: BTreeMap<ShardId, Option<NodeId>> = BTreeMap::new();
     let mut since = Instant::now();
+    let mut commits = Commits::default();
     loop {
         tokio::time::sleep(EVERY).await;
         measure_disk(&node);
         let Some(running) = node.running() else { continue };
         node.tell_peers();
+        if let Err(failure) = rebuild(running).await {
+            return node.fail(failure);
+        }
+        commits.unstick(&node, running).await;
         let leaders: BTreeMap<_, _> =
-            running.groups().map(|group| (group.shard, group.leader())).collect();
+            running.groups().iter().map(|group| (group.shard, group.leader())).collect();
         if leaders != seen {
             seen = leaders;
             since = Instant::now();
@@ -53,6 +64,54 @@ pub(crate) async fn run(node: Arc<Inner>) {
     }
 }
 
+/// A panic inside openraft ends a group, not the node.
+async fn rebuild(running: &Running) -> Result<(), Failure> {
+    for group in running.groups() {
+        match group.ended().await {
+            Some(Fatal::Panicked) => {
+                tracing::error!(shard = %group.shard, "openraft panicked: the group is built anew");
+                running.rebuild(group.shard).await?;
+            }
+            Some(Fatal::StorageError(error)) => return Err(Failure::Refused(error.to_string())),
+            Some(Fatal::Stopped) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// How far each group that is led here had committed, and since when.
+#[derive(Default)]
+struct Commits(BTreeMap<ShardId, (u64, Instant)>);
+
+impl Commits {
+    async fn unstick(&mut self, node: &Arc<Inner>, running: &Running) {
+        for group in running.groups() {
+            let metrics = group.metrics();
+            let committed = metrics.cluster_committed.map_or(0, |committed| committed.index);
+            let waits = group.leads() && metrics.last_log_index.unwrap_or(0) > committed;
+            let now = Instant::now();
+            let entry = self.0.entry(group.shard).or_insert((committed, now));
+            if !waits || entry.0 != committed {
+                *entry = (committed, now);
+            } else if now - entry.1 >= STALL {
+                entry.1 = now;
+                if let Some(to) = furthest(node, &group) {
+                    tracing::warn!(shard = %group.shard, %to, "commits stall: the leadership moves");
+                    drop(group.raft.trigger().transfer_leader(to.0).await);
+                }
+            }
+        }
+    }
+}
+
+/// The connected voter that has most.
+fn furthest(node: &Inner, group: &Group) -> Option<NodeId> {
+    let metrics = group.metrics();
+    let replication = metrics.replication.as_ref()?;
+    let others = group.voters().into_iter().filter(|voter| node.router.is_connected(*voter));
+    others.max_by_key(|voter| replication.get(&voter.0).copied().flatten().map(|id| id.index))
+}
+
 fn measure_disk(node: &Inner) {
     if let Ok(free) = node.world.disk.free_bytes(&node.options.data_dir) {
         node.router.set_disk_free(free);
@@ -64,12 +123,12 @@ fn measure_disk(node: &Inner) {
 async fn balance(
     node: &Arc<Inner>,
     running: &Running,
-    leaders: &BTreeMap<base::ShardId, Option<NodeId>>,
+    leaders: &BTreeMap<ShardId, Option<NodeId>>,
 ) {
     let me = node.options.node;
     let led = |who: NodeId| leaders.values().filter(|leader| **leader == Some(who)).count();
     let mine = led(me);
-    for group in running.groups().filter(|group| group.leads()) {
+    for group in running.groups().iter().filter(|group| group.leads()) {
         let followers = caught_up(node, group);
         let least = followers.into_iter().min_by_key(|follower| (led(*follower), *follower));
         if let Some(to) = least.filter(|to| led(*to) + 2 <= mine) {
@@ -81,7 +140,7 @@ async fn balance(
 }
 
 async fn give_up_one(node: &Arc<Inner>, running: &Running) {
-    for group in running.groups().filter(|group| group.leads()) {
+    for group in running.groups().iter().filter(|group| group.leads()) {
         if let Some(to) = caught_up(node, group).first() {
             drop(group.raft.trigger().transfer_leader(to.0).await);
             return;
@@ -108,11 +167,12 @@ pub(crate) async fn hand_over(node: &Arc<Inner>) {
     let Some(running) = node.running() else { return };
     let all = async {
         loop {
-            let mut led = running.groups().filter(|group| group.leads()).peekable();
-            if led.peek().is_none() {
+            let mut led = running.groups();
+            led.retain(Group::leads);
+            if led.is_empty() {
                 return;
             }
-            for (turn, group) in led.enumerate() {
+            for (turn, group) in led.iter().enumerate() {
                 group.raft.runtime_config().elect(false);
                 let to = caught_up(node, group);
                 if let Some(to) = to.get(turn % to.len().max(1)) {

@@ -1,10 +1,13 @@
 //! What peers ask of this node, and who answers. Never blocks, never forwards a run on.
 
+use std::sync::Arc;
+
 use base::NodeId;
 use streams::Batch;
 use tokio::sync::oneshot;
 
 use super::inner::Inner;
+use super::running::Shard;
 use crate::gateway::codec::{decode_queries, encode_outcome};
 use crate::gateway::{Failed, RunOutcome};
 use crate::network::{Answer, Host, Incoming, Method, serve};
@@ -18,19 +21,20 @@ impl Host for Inner {
             Method::Form => crate::forming::answer(self, call),
             Method::Run => self.run(call),
             Method::Read => self.ask(call),
-            Method::Repair => call.answer.refuse("not yet"),
+            Method::Repair => self.refill(call),
             _ => self.call_group(call),
         }
     }
 
     fn group(&self, shard: base::ShardId) -> Option<Group> {
-        self.running()?.group(shard).cloned()
+        self.running()?.group(shard)
     }
 
     fn connected(&self, peer: NodeId, up: bool) {
         tracing::info!(%peer, up, "connection to a peer");
         if !up {
             self.transfers.forget(peer);
+            self.refills.forget(peer);
         }
     }
 }
@@ -45,12 +49,21 @@ impl Inner {
         }
     }
 
+    /// A peer whose store is damaged asks for ours.
+    fn refill(&self, call: Incoming) {
+        match self.group(call.shard) {
+            Some(group) => {
+                let refills = self.refills.clone();
+                tokio::spawn(async move { refills.serve(group.replica.clone(), call).await });
+            }
+            None => call.answer.refuse("the shard doesn't run here"),
+        }
+    }
+
     /// A run of commands of another gateway.
     fn run(&self, call: Incoming) {
-        let Some(group) = self.leading(&call) else { return refuse_run(self, call) };
-        let proposer = self.running().and_then(|running| running.proposer(group.shard));
-        let batch = Batch::decode(&call.content.head);
-        let (Some(proposer), Ok(batch)) = (proposer, batch) else {
+        let Some(shard) = self.leading(&call) else { return refuse_run(self, call) };
+        let Ok(batch) = Batch::decode(&call.content.head) else {
             return call.answer.refuse("a malformed run");
         };
         let Ok([run]) = <[_; 1]>::try_from(batch.runs) else {
@@ -61,24 +74,25 @@ impl Inner {
         }
         let bytes = run.commands.iter().map(command_bytes).sum();
         let (answer, outcome) = oneshot::channel();
-        drop(proposer.send(Waiting { run, bytes, answer }));
+        drop(shard.proposer.send(Waiting { run, bytes, answer }));
         reply_later(call.answer, outcome);
     }
 
     /// Queries of another gateway.
     fn ask(&self, call: Incoming) {
-        let Some(group) = self.leading(&call) else { return refuse_run(self, call) };
-        let reader = self.running().and_then(|running| running.reader(group.shard));
-        let (Some(reader), Ok(queries)) = (reader, decode_queries(call.content.head)) else {
+        let Some(shard) = self.leading(&call) else { return refuse_run(self, call) };
+        let Ok(queries) = decode_queries(call.content.head) else {
             return call.answer.refuse("malformed queries");
         };
         let (answer, outcome) = oneshot::channel();
-        drop(reader.send(Asked { queries, answer }));
+        drop(shard.reader.send(Asked { queries, answer }));
         reply_later(call.answer, outcome);
     }
 
-    fn leading(&self, call: &Incoming) -> Option<Group> {
-        self.group(call.shard).filter(Group::leads)
+    /// The shard, if it takes runs and it is led here.
+    fn leading(&self, call: &Incoming) -> Option<Arc<Shard>> {
+        let shard = self.running()?.shard(call.shard);
+        shard.filter(|shard| !call.shard.is_meta() && shard.group.leads())
     }
 }
 

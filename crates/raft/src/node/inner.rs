@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use topology::{NodeState, ShardMap};
 
-pub(crate) use super::running::Running;
+pub(crate) use super::running::{Running, Shard};
 use super::{Addresses, Failure, NodeStatus, Options, PeerStatus, ProposeError, World};
 use crate::clock::LeaderClock;
 use crate::gateway::{Budget, Handle};
 use crate::network::{Me, Router, Transfers};
+use crate::refill::Refills;
 use crate::shards::ShardStatus;
 
 /// A quarter of the memory may hold commands that wait.
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<LeaderClock>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) transfers: Arc<Transfers>,
+    pub(crate) refills: Arc<Refills>,
     identity: watch::Sender<Option<Identity>>,
     running: OnceLock<Running>,
     failure: watch::Sender<Option<Failure>>,
@@ -61,6 +63,7 @@ impl Inner {
             clock: LeaderClock::new(world.clock.clone(), router.clone()),
             budget: Budget::new(bytes(options.memory_bytes / WAITING_PART)),
             transfers: Arc::default(),
+            refills: Arc::default(),
             identity: watch::Sender::new(identity),
             running: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -71,8 +74,8 @@ impl Inner {
             options,
             world,
         });
-        if let Some(identity) = identity {
-            let running = Running::start(&inner, identity, &marks, true).await?;
+        if identity.is_some() {
+            let running = Running::start(&inner, &marks, true).await?;
             inner.check_map(&running)?;
             inner.set_running(running);
         }
@@ -86,6 +89,9 @@ impl Inner {
         self.router.start(self.clone());
         let forming = crate::forming::run(self.clone());
         self.spawn(forming);
+        if self.running().is_some_and(|running| !running.damaged().is_empty()) {
+            self.spawn(crate::refill::run(self.clone()));
+        }
         let supervisor = crate::supervisor::run(self.clone());
         self.spawn(supervisor);
     }
@@ -160,7 +166,10 @@ impl Inner {
             return Err(ProposeError::Expired);
         }
         let running = self.running().ok_or(ProposeError::Expired)?;
-        running.gateway(shard).ok_or(ProposeError::Stopped)
+        // A shard that is being refilled has no group here yet.
+        let otherwise =
+            if running.is_whole() { ProposeError::Stopped } else { ProposeError::Expired };
+        running.gateway(shard).ok_or(otherwise)
     }
 
     /// The node whose disk is too full for a command that takes room: this one, or so many voters
@@ -226,7 +235,9 @@ impl Inner {
         NodeStatus {
             cluster: self.router.me().cluster,
             node: self.options.node,
-            ready: self.is_formed() && !shards.is_empty() && shards.iter().all(is_ready),
+            ready: self.is_formed()
+                && self.running().is_some_and(Running::is_whole)
+                && shards.iter().all(is_ready),
             peers: nodes.into_iter().map(peer).collect(),
             shards,
             node_id_next: meta.node_next().0,

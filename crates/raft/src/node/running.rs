@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use journal::guard::{Ballast, Identity, JOURNAL_DIR, STORE_DIR, note_damaged};
+use journal::guard::{
+    Ballast, Identity, JOURNAL_DIR, STORE_DIR, damaged_parts, forget_damaged, note_damaged,
+};
 use journal::{Committer, Journal, Marks};
 use store::Store;
 use streams::Origin;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use topology::Meta;
 
@@ -24,7 +26,7 @@ use crate::machine::{Broken, Fatal, Machine};
 use crate::meta::MetaMachine;
 use crate::propose::{Proposer, Waiting};
 use crate::read::{self, Asked};
-use crate::repair::damaged_part;
+use crate::repair::{self, damaged_part};
 use crate::shard::{Group, GroupSetup, Times};
 use crate::shards::ShardStatus;
 use crate::state::{Replica, Setup};
@@ -40,115 +42,190 @@ const STEP_EVERY: Duration = Duration::from_millis(50);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Running {
-    node: NodeId,
     pub(crate) journal: Journal,
-    pub(crate) cache: Arc<BlockCache>,
-    shards: BTreeMap<ShardId, Shard>,
+    store: Arc<dyn Store>,
+    cache: Arc<BlockCache>,
+    identity: Identity,
+    places: BTreeMap<ShardId, Place>,
     bell: Bell,
-    router: Arc<crate::network::Router>,
+    node: Weak<Inner>,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// One shard on this node. The meta group has no gateway.
-struct Shard {
-    group: Group,
-    doors: Option<Doors>,
+/// A shard of this node, whether its group runs or not.
+struct Place {
+    shard: watch::Sender<Option<Arc<Shard>>>,
+    /// None for the meta group.
+    gateway: Option<Handle>,
+    /// Its store isn't whole: why.
+    damage: Option<String>,
 }
 
-struct Doors {
-    gateway: Handle,
-    proposer: mpsc::UnboundedSender<Waiting>,
-    reader: mpsc::UnboundedSender<Asked>,
+/// A shard whose group runs here. Its tasks end when it is dropped.
+pub(crate) struct Shard {
+    pub(crate) group: Group,
+    pub(crate) proposer: mpsc::UnboundedSender<Waiting>,
+    pub(crate) reader: mpsc::UnboundedSender<Asked>,
 }
 
 impl Running {
-    /// Opens journal and store and starts every group. `again`: the groups may have run here
-    /// before, so no vote until old leases are over.
+    /// Opens journal and store and starts every group whose store is whole. `again`: the groups
+    /// may have run here before, so no vote until old leases are over.
     pub(crate) async fn start(
         node: &Arc<Inner>,
-        identity: Identity,
         marks: &Marks,
         again: bool,
     ) -> Result<Self, Failure> {
+        let identity = node.identity().ok_or_else(stopping)?;
         let (journal, committer) = open_journal(node, marks)?;
         let store = open_store(node)?;
         let cache = Arc::new(BlockCache::new(bytes(node.options.memory_bytes / BLOCKS_PART)));
         let mut running = Self {
-            node: node.options.node,
+            journal,
+            store,
             cache,
-            shards: BTreeMap::new(),
+            identity,
+            places: BTreeMap::new(),
             bell: Bell::default(),
-            router: node.router.clone(),
+            node: Arc::downgrade(node),
             stopping: Arc::default(),
             threads: Mutex::default(),
             tasks: Mutex::default(),
-            journal,
         };
         running.drive(node, committer);
-        let fatal = fatal(node);
-        let mut replicas = Vec::new();
+        running.checkpoint(node);
+        let noted = damaged_parts(&*node.world.disk, &node.options.data_dir)?;
         for shard in node.map.shards().chain([ShardId::META]) {
-            let replica = running.open_replica(shard, &store, &fatal)?;
-            replicas.push(replica.clone());
-            let group = start_group(node, &running.journal, replica, &fatal, again).await?;
-            running.adopt(node, identity, group);
+            let damage = repair::damage(&*running.store, &running.journal, shard, &noted, marks);
+            let damage = damage.map_err(|broken| failure_of(&broken))?;
+            running.add_place(node, shard, damage);
+            running.try_start_shard(shard, again).await?;
         }
-        running.checkpoint(node, replicas);
         Ok(running)
     }
 
-    fn open_replica(
-        &self,
-        shard: ShardId,
-        store: &Arc<dyn Store>,
-        fatal: &Fatal,
-    ) -> Result<Arc<Replica>, Failure> {
-        let machine: Box<dyn Machine> = if shard.is_meta() {
-            Box::new(MetaMachine::default())
-        } else {
-            Box::new(Data::new(shard, store.clone(), self.cache.clone()))
+    fn add_place(&mut self, node: &Arc<Inner>, shard: ShardId, damage: Option<String>) {
+        let place = watch::Sender::new(None);
+        let gateway = (!shard.is_meta()).then(|| {
+            let (gateway, work) = Handle::new(node.budget.clone());
+            let setup = GatewaySetup {
+                origin: Origin { node: self.identity.node, incarnation: self.identity.incarnation },
+                node: self.identity.node,
+                shard,
+                current: place.subscribe(),
+                router: node.router.clone(),
+                budget: node.budget.clone(),
+                timeout: node.options.request_timeout,
+                work,
+            };
+            self.spawn(Gateway::new(setup).run());
+            gateway
+        });
+        self.places.insert(shard, Place { shard: place, gateway, damage });
+    }
+
+    /// Starts a shard's group, unless its store isn't whole, which is noted.
+    async fn try_start_shard(&mut self, shard: ShardId, again: bool) -> Result<(), Failure> {
+        let Some(place) = self.places.get(&shard) else { return Ok(()) };
+        if place.damage.is_some() {
+            return Ok(());
+        }
+        let replica = match self.open_replica(shard) {
+            Ok(replica) => replica,
+            Err(broken) if damaged_part(shard, &broken).is_some() => {
+                if let Some(place) = self.places.get_mut(&shard) {
+                    place.damage = Some(broken.to_string());
+                }
+                return Ok(());
+            }
+            Err(broken) => return Err(failure_of(&broken)),
         };
-        let cache = self.cache.clone();
-        let setup = Setup {
-            shard,
+        self.start_group(replica, again).await
+    }
+
+    /// Starts the group of a shard whose store is whole again.
+    pub(crate) async fn start_again(&self, shard: ShardId) -> Result<(), Failure> {
+        let replica = self.open_replica(shard).map_err(|broken| failure_of(&broken))?;
+        self.start_group(replica, true).await
+    }
+
+    /// Builds a group anew whose core panicked: from the last checkpoint, with everything that its
+    /// log was handed synced, and quiet until old leases are over.
+    pub(crate) async fn rebuild(&self, shard: ShardId) -> Result<(), Failure> {
+        let Some(place) = self.places.get(&shard) else { return Ok(()) };
+        let Some(old) = place.shard.send_replace(None) else { return Ok(()) };
+        // It has ended already: this waits for what is left of it.
+        drop(old.group.raft.shutdown().await);
+        let gate = old.group.feed.stop();
+        drop(tokio::time::timeout(STOP_PATIENCE, gate.drained()).await);
+        let synced = crate::log::synced(&self.journal).await;
+        synced.map_err(|error| Failure::Refused(error.to_string()))?;
+        old.group.replica.close().map_err(|broken| failure_of(&broken))?;
+        self.start_again(shard).await
+    }
+
+    async fn start_group(&self, replica: Arc<Replica>, again: bool) -> Result<(), Failure> {
+        let node = self.node.upgrade().ok_or_else(stopping)?;
+        let (shard, options) = (replica.shard(), &node.options);
+        self.bell.watch(replica.clone());
+        let setup = GroupSetup {
+            node: options.node,
+            replica,
             journal: self.journal.clone(),
-            store: store.clone(),
-            machine,
-            fatal: fatal.clone(),
-            dirty: Box::new(move |bytes| cache.set_dirty(shard, bytes)),
+            router: node.router.clone(),
+            times: Times { heartbeat: options.heartbeat, election: options.election },
+            fatal: fatal(&node),
+            quiet: again,
         };
-        Replica::open(setup).map_err(|broken| failure_of(&broken))
-    }
-
-    /// Everything around a group: checkpoints that it is told of, and its doors.
-    fn adopt(&mut self, node: &Arc<Inner>, identity: Identity, group: Group) {
-        let shard = group.shard;
+        let group = Group::start(setup).await.map_err(Failure::Untrusted)?;
         self.spawn(checkpoint::follow(group.raft.clone(), group.replica.marks()));
-        let doors = (!shard.is_meta()).then(|| self.open_doors(node, identity, &group));
-        self.shards.insert(shard, Shard { group, doors });
-    }
-
-    fn open_doors(&self, node: &Arc<Inner>, identity: Identity, group: &Group) -> Doors {
-        let (gateway, work) = Handle::new(node.budget.clone());
         let (proposer, arriving) = mpsc::unbounded_channel();
         let (reader, asked) = mpsc::unbounded_channel();
         let clock = node.clock.clone();
         self.spawn(Proposer::new(group.clone(), clock.clone(), arriving).run());
-        self.spawn(read::serve(group.clone(), clock, node.options.reads, asked));
-        let setup = GatewaySetup {
-            origin: Origin { node: identity.node, incarnation: identity.incarnation },
-            group: group.clone(),
-            router: node.router.clone(),
-            budget: node.budget.clone(),
-            timeout: node.options.request_timeout,
-            proposer: proposer.clone(),
-            reader: reader.clone(),
-            work,
+        self.spawn(read::serve(group.clone(), clock, options.reads, asked));
+        if let Some(place) = self.places.get(&shard) {
+            place.shard.send_replace(Some(Arc::new(Shard { group, proposer, reader })));
+        }
+        Ok(())
+    }
+
+    fn open_replica(&self, shard: ShardId) -> Result<Arc<Replica>, Broken> {
+        let machine: Box<dyn Machine> = if shard.is_meta() {
+            Box::new(MetaMachine::default())
+        } else {
+            Box::new(Data::new(shard, self.store.clone(), self.cache.clone()))
         };
-        self.spawn(Gateway::new(setup).run());
-        Doors { gateway, proposer, reader }
+        let cache = self.cache.clone();
+        let node = self.node.upgrade().ok_or_else(|| Broken::Journal("stopping".into()))?;
+        Replica::open(Setup {
+            shard,
+            journal: self.journal.clone(),
+            store: self.store.clone(),
+            machine,
+            fatal: fatal(&node),
+            dirty: Box::new(move |bytes| cache.set_dirty(shard, bytes)),
+        })
+    }
+
+    /// The shards whose stores aren't whole, and why.
+    pub(crate) fn damaged(&self) -> BTreeMap<ShardId, String> {
+        let damage = |(shard, place): (&ShardId, &Place)| Some((*shard, place.damage.clone()?));
+        self.places.iter().filter_map(damage).collect()
+    }
+
+    /// Every damaged shard has its replacement.
+    pub(crate) fn forget_damage(&self, node: &Arc<Inner>) -> Result<(), Failure> {
+        let dir = &node.options.data_dir;
+        forget_damaged(&*node.world.disk, dir).map_err(refused)?;
+        let removed = store::remove_set_aside(&dir.join(STORE_DIR));
+        removed.map_err(|error| failure_of(&Broken::Store(error.into())))
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -187,14 +264,14 @@ impl Running {
         }
     }
 
-    fn checkpoint(&mut self, node: &Arc<Inner>, replicas: Vec<Arc<Replica>>) {
+    fn checkpoint(&mut self, node: &Arc<Inner>) {
         let options = checkpoint::Options {
             dirty_bytes: bytes(node.options.checkpoint_dirty_bytes),
             journal_bytes: node.options.kept_bytes,
             ..checkpoint::Options::default()
         };
         let clock = node.world.clock.clone();
-        let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, replicas);
+        let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, []);
         self.bell = checkpointer.bell();
         match node.world.driver {
             Driver::Thread => self.thread("store", move || checkpointer.run()),
@@ -215,27 +292,30 @@ impl Running {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
-    pub(crate) fn group(&self, shard: ShardId) -> Option<&Group> {
-        self.shards.get(&shard).map(|shard| &shard.group)
+    /// The shard, where its group runs.
+    pub(crate) fn shard(&self, shard: ShardId) -> Option<Arc<Shard>> {
+        self.places.get(&shard)?.shard.borrow().clone()
     }
 
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.shards.values().map(|shard| &shard.group)
+    pub(crate) fn group(&self, shard: ShardId) -> Option<Group> {
+        self.shard(shard).map(|shard| shard.group.clone())
+    }
+
+    /// Every group that runs, in order.
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        self.places.keys().filter_map(|shard| self.group(*shard)).collect()
+    }
+
+    /// Whether every shard's group runs.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.places.values().all(|place| place.shard.borrow().is_some())
     }
 
     pub(crate) fn gateway(&self, shard: ShardId) -> Option<&Handle> {
         if self.stopping.load(Ordering::SeqCst) {
             return None;
         }
-        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.gateway)
-    }
-
-    pub(crate) fn proposer(&self, shard: ShardId) -> Option<&mpsc::UnboundedSender<Waiting>> {
-        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.proposer)
-    }
-
-    pub(crate) fn reader(&self, shard: ShardId) -> Option<&mpsc::UnboundedSender<Asked>> {
-        self.shards.get(&shard)?.doors.as_ref().map(|doors| &doors.reader)
+        self.places.get(&shard)?.gateway.as_ref()
     }
 
     /// The cluster, as applied here.
@@ -244,16 +324,17 @@ impl Running {
     }
 
     pub(crate) fn status(&self) -> Vec<ShardStatus> {
-        self.groups().map(Group::status).collect()
+        self.groups().iter().map(Group::status).collect()
     }
 
     /// See [`Inner::low_disk`].
     pub(crate) fn low_disk(&self, shard: ShardId, free_min: u64) -> Option<NodeId> {
         let group = self.group(shard)?;
-        let heard = self.router.peers();
+        let router = &self.node.upgrade()?.router;
+        let (me, heard) = (self.identity.node, router.peers());
         let free = |voter: NodeId| {
-            if voter == self.node {
-                return self.router.disk_free();
+            if voter == me {
+                return router.disk_free();
             }
             heard.get(&voter).and_then(|peer| peer.disk_free).unwrap_or(u64::MAX)
         };
@@ -261,7 +342,7 @@ impl Running {
         let low: Vec<NodeId> = voters.iter().copied().filter(|one| free(*one) < free_min).collect();
         let room = voters.len() - low.len();
         if room * 2 > voters.len() {
-            return low.into_iter().find(|voter| *voter == self.node && group.leads());
+            return low.into_iter().find(|voter| *voter == me && group.leads());
         }
         low.into_iter().next()
     }
@@ -306,24 +387,8 @@ impl Running {
     }
 }
 
-async fn start_group(
-    node: &Arc<Inner>,
-    journal: &Journal,
-    replica: Arc<Replica>,
-    fatal: &Fatal,
-    again: bool,
-) -> Result<Group, Failure> {
-    let times = Times { heartbeat: node.options.heartbeat, election: node.options.election };
-    let setup = GroupSetup {
-        node: node.options.node,
-        replica,
-        journal: journal.clone(),
-        router: node.router.clone(),
-        times,
-        fatal: fatal.clone(),
-        quiet: again,
-    };
-    Group::start(setup).await.map_err(Failure::Untrusted)
+fn stopping() -> Failure {
+    Failure::Refused("stopping".into())
 }
 
 fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer), Failure> {
@@ -350,9 +415,19 @@ fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer)
     Ok((journal, committer))
 }
 
+/// Opens the store. One that can't be read is set aside: its shards are refilled by peers.
 fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
     let dir = node.options.data_dir.join(STORE_DIR);
-    (node.world.open_store)(&dir).map_err(|error| failure_of(&Broken::Store(error)))
+    let opened = match (node.world.open_store)(&dir) {
+        Err(store::Error::Unreadable(why)) => {
+            let aside = store::set_aside(&dir).map_err(store::Error::from);
+            let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
+            tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
+            (node.world.open_store)(&dir)
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| failure_of(&Broken::Store(error)))
 }
 
 /// What a broken replica does: what is damaged is noted, and the node ends.
