@@ -9,7 +9,7 @@ use super::replicas::Replicas;
 use streams::command::{Command, Stamp};
 use streams::query::Query;
 
-const SEQUENCES_SHORT: u64 = 300;
+const SEQUENCES_SHORT: u64 = 200;
 const SEQUENCES_LONG: u64 = 100_000;
 
 /// One thing to do, at a time.
