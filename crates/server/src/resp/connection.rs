@@ -60,7 +60,8 @@ pub(super) struct Connection {
     starved: bool,
     /// No further request is taken; the connection ends when all replies are sent.
     closing: bool,
-    opened: Instant,
+    /// Since when the client has had to say who it is.
+    strange: Option<Instant>,
     stalled: Option<Instant>,
     draining: Option<Instant>,
 }
@@ -79,7 +80,7 @@ impl Connection {
             queue: Queue::default(),
             starved: false,
             closing: false,
-            opened: Instant::now(),
+            strange: None,
             stalled: None,
             draining: None,
         }
@@ -146,11 +147,10 @@ impl Connection {
 
     /// The first moment at which patience ends, and with which words.
     fn deadline(&self) -> Option<(Instant, Ended)> {
-        let strange = (!self.session.is_authenticated()).then_some(self.opened);
         [
             (self.draining, limits::DRAIN_WITHIN, Ended::NotDrained),
             (self.stalled, limits::OUTPUT_STALLED_MAX, Ended::OutputStalled),
-            (strange, limits::AUTHENTICATE_WITHIN, Ended::NotAuthenticated),
+            (self.strange, limits::AUTHENTICATE_WITHIN, Ended::NotAuthenticated),
         ]
         .into_iter()
         .filter_map(|(since, within, ended)| Some((since? + within, ended)))
@@ -252,6 +252,11 @@ impl Connection {
         }
         self.starved = !self.session.quitting && !self.has_room();
         self.closing |= self.session.quitting;
+        // RESET makes a stranger of a client that was known.
+        self.strange = match self.session.is_authenticated() {
+            true => None,
+            false => self.strange.or_else(|| Some(Instant::now())),
+        };
         self.door.counters.commands.add(started);
     }
 
