@@ -24,6 +24,8 @@ const CLIENTS: usize = 8;
 const STREAMS: usize = 8;
 /// After a fault every shard has a leader again within this, or the run fails.
 const HEAL_WAIT: Duration = Duration::from_secs(120);
+/// Healing that takes longer than this is told about.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// A new fault comes only so long after every shard has a leader again.
 const CALM: Duration = Duration::from_secs(2);
 
@@ -88,6 +90,23 @@ fn inject(
         let fault = fault::choose(cluster, entropy);
         tell(&format!("{:>5} s  {fault}", (wait::now() - began).as_secs()));
         faults.push(fault::inject(cluster, &fault)?);
-        cluster.wait_ready(HEAL_WAIT).with_context(|| format!("after: {fault}"))?;
+        heal(cluster, tell).with_context(|| format!("after: {fault}"))?;
     }
+}
+
+/// Waits until every node is ready; tells why not, where that takes long.
+fn heal(cluster: &mut Cluster, tell: &impl Fn(&str)) -> anyhow::Result<()> {
+    let mut told = wait::now();
+    wait::until("every node to be ready", HEAL_WAIT, || {
+        let Some(why) = cluster.not_ready() else { return Ok(()) };
+        if wait::now() - told >= TELL_EVERY {
+            told = wait::now();
+            tell(&format!("         still healing: {why}"));
+        }
+        Err(why)
+    })
+    .with_context(|| {
+        let logs: Vec<String> = cluster.nodes.iter().map(|node| node.log_end()).collect();
+        logs.join("\n")
+    })
 }

@@ -98,6 +98,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// The first node that runs and is not ready, and why.
+    pub fn not_ready(&mut self) -> Option<String> {
+        self.nodes.iter_mut().filter(|node| node.pid().is_some()).find_map(|node| {
+            let why = node.ready().err()?;
+            Some(format!("node {}: {why}", node.id))
+        })
+    }
+
     /// The index of the node that leads most shards, as the first node that answers sees it.
     pub fn leader_of_most(&self) -> Option<usize> {
         let mut counts = vec![0usize; self.nodes.len()];
