@@ -24,6 +24,21 @@ impl Node {
         Self { id, file, port, child: None }
     }
 
+    /// Takes another id and an empty directory, on the same ports: a node that is to replace this
+    /// one.
+    ///
+    /// # Errors
+    /// Its file cannot be written.
+    pub fn become_node(&mut self, id: u64) -> std::io::Result<()> {
+        let old = self.id;
+        let text = std::fs::read_to_string(&self.file)?
+            .replace(&format!("id = {old}\n"), &format!("id = {id}\n"))
+            .replace(&format!("\"node-{old}\""), &format!("\"node-{id}\""));
+        self.id = id;
+        self.file.set_file_name(format!("node-{id}.toml"));
+        std::fs::write(&self.file, text)
+    }
+
     /// Starts the process; what it says goes to a file.
     ///
     /// # Errors
