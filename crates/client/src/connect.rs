@@ -67,6 +67,10 @@ impl Builder {
 
     /// The client. Connections are made when they are needed.
     ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime: the one it is called in carries the connections.
+    ///
     /// # Errors
     ///
     /// If there is no address, or one can't be an address, or the password has characters that a
@@ -115,6 +119,10 @@ impl Client {
     /// # Errors
     ///
     /// If there is none, or one can't be an address. Whether a node is there is not looked at.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime: the one it is called in carries the connections.
     pub fn connect<A: Into<String>>(addresses: impl IntoIterator<Item = A>) -> Result<Self, Error> {
         Self::builder(addresses).build()
     }
