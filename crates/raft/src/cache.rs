@@ -87,6 +87,18 @@ impl<K: Ord + Copy, V: Clone> Cache<K, V> {
         self.lock().dirty_bytes
     }
 
+    /// Whether more than half of the budget isn't in the store yet: it grows faster than
+    /// checkpoints are written, so nothing more is to be taken until they have caught up.
+    pub fn is_pressed(&self) -> bool {
+        self.dirty_bytes() > self.budget_bytes / 2
+    }
+
+    /// Whether half of what [`Cache::is_pressed`] allows is used up: checkpoints are to be made
+    /// before commands have to wait for them.
+    pub fn is_filling(&self) -> bool {
+        self.dirty_bytes() > self.budget_bytes / 4
+    }
+
     /// What is kept, in bytes.
     pub fn bytes(&self) -> usize {
         let inner = self.lock();
@@ -146,13 +158,18 @@ mod tests {
             assert!(cache.bytes() <= 1000, "{}", cache.bytes());
         }
         assert!(cache.bytes() >= 500);
+        cache.set_dirty(B, 500);
+        assert!(!cache.is_pressed() && cache.is_filling());
         cache.set_dirty(B, 800);
         cache.set_dirty(A, 100);
         assert_eq!(cache.dirty_bytes(), 900);
+        assert!(cache.is_pressed());
         assert!(cache.bytes() <= 100);
         cache.set_dirty(B, 2000);
         cache.insert(A, 1, 1, 10);
         assert_eq!(cache.bytes(), 0);
+        cache.set_dirty(B, 0);
+        assert!(!cache.is_pressed());
     }
 
     #[test]

@@ -276,7 +276,16 @@ impl Checkpointer {
             .filter(|at| due(&self.shards[*at]) && self.shards[*at].replica.has_changes())
             .collect();
         candidates.sort_by_key(|at| self.shards[*at].checkpointed_at);
-        candidates.first().copied()
+        candidates.first().copied().or_else(|| self.fullest())
+    }
+
+    /// Where all shards together hold too much: the one that holds most.
+    fn fullest(&self) -> Option<usize> {
+        if !self.shards.iter().any(|watched| watched.replica.is_filling()) {
+            return None;
+        }
+        let changed = (0..self.shards.len()).filter(|at| self.shards[*at].replica.has_changes());
+        changed.max_by_key(|at| self.shards[*at].replica.dirty().bytes)
     }
 
     /// The shard that keeps the oldest segment of a journal that is too large, where it is its

@@ -21,6 +21,12 @@ pub trait Machine: Any + Send {
     /// What changed since the last [`Machine::checkpoint`].
     fn dirty(&self) -> Dirty;
 
+    /// Whether what the shards of this node hold that isn't in the store should shrink now, however
+    /// little each of them holds.
+    fn is_filling(&self) -> bool {
+        false
+    }
+
     /// Takes everything that changed since the last call, and counts as clean from here on. What
     /// is taken stays readable in the machine until [`Machine::switched`].
     fn checkpoint(&mut self) -> Contents;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::LeaderClock;
 use crate::gateway::{Failed, RunOutcome};
+use crate::machine::data::Data;
 use crate::shard::Group;
 use crate::types::{Proposal, TypeConfig};
 
@@ -31,7 +32,8 @@ const ENTRIES_UNDER_WAY: usize = 3;
 /// exceed it.
 const ENTRY_BYTES: usize = 1 << 20;
 
-/// After a lease that ran out or a quorum that was missed, before the next attempt.
+/// After a lease that ran out or a quorum that was missed, or while checkpoints are behind, before
+/// the next attempt.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// How often a refused entry is put back before its gateways are told to look for a leader.
@@ -74,7 +76,9 @@ impl Proposer {
             if under_way.is_empty() && !refused.is_empty() {
                 self.put_back(std::mem::take(&mut refused)).await;
             }
-            while refused.is_empty()
+            let pressed = self.is_pressed();
+            while !pressed
+                && refused.is_empty()
                 && under_way.len() < ENTRIES_UNDER_WAY
                 && !self.waiting.is_empty()
             {
@@ -85,6 +89,7 @@ impl Proposer {
                 Some((runs, written)) = under_way.next(), if !under_way.is_empty() => {
                     refused.extend(self.finish(runs, written));
                 }
+                () = tokio::time::sleep(RETRY), if pressed => {}
                 arrived = self.arriving.recv() => {
                     let Some(arrived) = arrived else { return };
                     self.waiting.push_back(arrived);
@@ -94,6 +99,13 @@ impl Proposer {
                 }
             }
         }
+    }
+
+    /// Whether what waits must go on waiting until checkpoints have caught up: then the gateways'
+    /// budgets fill, and clients are told that this node is busy.
+    fn is_pressed(&self) -> bool {
+        let pressed = |data: &mut Data| data.is_pressed();
+        !self.waiting.is_empty() && self.group.replica.with(pressed)
     }
 
     /// Forms an entry of what waits and hands it to openraft.

@@ -192,6 +192,11 @@ impl Replica {
         Dirty { bytes: dirty.bytes + inner.running_bytes, ..dirty }
     }
 
+    /// See [`Machine::is_filling`].
+    pub(crate) fn is_filling(&self) -> bool {
+        self.lock().machine.is_filling()
+    }
+
     /// Whether anything was applied since the last checkpoint, and none is being written.
     pub(crate) fn has_changes(&self) -> bool {
         self.lock().may_fix()

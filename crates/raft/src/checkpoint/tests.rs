@@ -140,6 +140,19 @@ fn a_busy_shard_is_not_checkpointed_for_what_is_kept_for_followers_anyway() {
 }
 
 #[test]
+fn when_all_shards_together_hold_too_much_one_is_checkpointed_though_it_holds_little() {
+    let machinery = Machinery::new(1);
+    let mut life = machinery.start();
+    machinery.append(&life);
+    life.apply_some(1);
+    life.settle();
+    assert_eq!(life.replica.checkpoint(), None);
+    life.replica.with(|cells: &mut crate::machine::cells::Cells| cells.filling = true);
+    life.settle();
+    assert_eq!(life.replica.checkpoint().unwrap().meta.last_log_id, life.replica.applied());
+}
+
+#[test]
 fn a_replica_that_was_closed_writes_no_more_and_another_takes_its_place() {
     let machinery = Machinery::new(1);
     let mut life = machinery.start();

@@ -13,6 +13,7 @@ pub(crate) struct Cells {
     changed: BTreeSet<Bytes>,
     bytes: usize,
     pub(crate) switched: u64,
+    pub(crate) filling: bool,
 }
 
 impl Machine for Cells {
@@ -34,6 +35,10 @@ impl Machine for Cells {
 
     fn dirty(&self) -> Dirty {
         Dirty { bytes: self.bytes, parts: self.changed.len() }
+    }
+
+    fn is_filling(&self) -> bool {
+        self.filling
     }
 
     fn checkpoint(&mut self) -> Contents {

@@ -63,6 +63,12 @@ impl Data {
         self.state.keys_count()
     }
 
+    /// Whether this node has more to write to its store than it should take on: see
+    /// [`Cache::is_pressed`].
+    pub fn is_pressed(&self) -> bool {
+        self.blocks.cache.is_pressed()
+    }
+
     /// The last sequence number of a gateway's life that was applied.
     pub fn mark(&self, origin: &Origin) -> Option<u64> {
         self.state.mark(origin)
@@ -162,6 +168,10 @@ impl Machine for Data {
     fn dirty(&self) -> Dirty {
         let streams::Dirty { bytes, parts } = self.state.dirty();
         Dirty { bytes, parts }
+    }
+
+    fn is_filling(&self) -> bool {
+        self.blocks.cache.is_filling()
     }
 
     fn checkpoint(&mut self) -> Contents {
