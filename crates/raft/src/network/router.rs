@@ -527,4 +527,6 @@ impl Party for Router {
 }
 
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod tests;
