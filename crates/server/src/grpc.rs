@@ -34,7 +34,7 @@ pub use members::{Members, NodeMembers, Progress, ReplaceError, Roster};
 /// What the gRPC door has to be told.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Names and values of one entry, with its key, in bytes.
+    /// Names and values of one entry, in bytes: as the other door counts them.
     pub entry_bytes_max: usize,
     /// Connections at one time; one more is closed at once.
     pub connections_max: usize,

@@ -26,7 +26,7 @@ pub(super) fn append(
         }
         Some(Id::ExactId(id)) => AddId::Exact(entry_id(id)),
     };
-    let bytes = key.len() + fields_bytes(&request.fields);
+    let bytes = fields_bytes(&request.fields);
     if bytes > entry_bytes_max {
         let message = format!("the entry has {bytes} bytes, {entry_bytes_max} are allowed");
         return Err(Failure::invalid("ENTRY_TOO_BIG", message));
