@@ -174,6 +174,8 @@ pub(crate) struct Gateway {
     lowest: u64,
     /// The first number not sent in this attempt.
     unsent: u64,
+    /// The first number that was never sent in any attempt: nobody else knows it.
+    never_sent: u64,
     attempt: u64,
     /// To whom this attempt sends.
     target: Option<NodeId>,
@@ -197,6 +199,7 @@ impl Gateway {
             slots: VecDeque::new(),
             lowest: 1,
             unsent: 1,
+            never_sent: 1,
             attempt: 0,
             target: None,
             hint: None,
@@ -332,6 +335,7 @@ impl Gateway {
         }
         let count = commands.len();
         self.unsent += count as u64;
+        self.never_sent = self.never_sent.max(self.unsent);
         self.calls += 1;
         let origin = self.setup.origin;
         let run = Run { origin, first, lowest_unanswered: self.lowest, commands };
@@ -469,18 +473,11 @@ impl Gateway {
         }
     }
 
-    /// Answers what is past its deadline. Its number stays, with a command that does nothing in it:
-    /// what was sent is applied by now or never.
+    /// Answers what is past its deadline.
     fn expire(&mut self) {
         let now = Instant::now();
-        for slot in self.slots.iter_mut().filter(|slot| slot.deadline <= now) {
-            if let Some(waiter) = slot.waiter.take() {
-                let error =
-                    if slot.sent > 0 { ProposeError::Unknown } else { ProposeError::Expired };
-                slot.command = Command::Void;
-                drop(waiter.send(Err(error)));
-            }
-        }
+        let numbered = place(self.never_sent - self.lowest);
+        self.setup.budget.give_back(expire_slots(&mut self.slots, numbered, now));
         while self.questions.front().is_some_and(|question| question.deadline <= now) {
             if let Some(question) = self.questions.pop_front() {
                 drop(question.waiter.send(Err(ProposeError::Expired)));
@@ -499,6 +496,29 @@ async fn leader_changed(leaders: &mut Option<Leaders>) {
     if changed.is_err() {
         *leaders = None;
     }
+}
+
+/// Answers the slots that are past their deadline; gives the bytes that this frees, so that a shard
+/// without a leader does not hold the memory of the others. The first `numbered` may be known to a
+/// leader: they stay, each with a command that does nothing in its place, so that what was sent is
+/// applied by now or never. Those behind them go, and so do their numbers.
+fn expire_slots(slots: &mut VecDeque<Slot>, numbered: usize, now: Instant) -> usize {
+    let void_bytes = command_bytes(&Command::Void);
+    let mut freed = 0;
+    let mut gone = 0;
+    // Deadlines are in the order of the slots.
+    for (at, slot) in slots.iter_mut().enumerate().take_while(|(_, slot)| slot.deadline <= now) {
+        let Some(waiter) = slot.waiter.take() else { continue };
+        let error = if slot.sent > 0 { ProposeError::Unknown } else { ProposeError::Expired };
+        drop(waiter.send(Err(error)));
+        let kept = if at < numbered { void_bytes } else { 0 };
+        freed += slot.bytes - kept;
+        slot.bytes = kept;
+        slot.command = Command::Void;
+        gone += usize::from(at >= numbered);
+    }
+    slots.drain(numbered..numbered + gone);
+    freed
 }
 
 /// Queries asked together: one answer holds all their replies.
@@ -532,3 +552,6 @@ fn outcome_of(called: Result<Content, CallError>) -> RunOutcome {
         Err(CallError::Down | CallError::Late) => Err(Failed::Lost),
     }
 }
+
+#[cfg(test)]
+mod tests;

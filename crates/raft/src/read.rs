@@ -2,6 +2,7 @@
 //! applied state. Never from a state that another leader may have gone past.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
@@ -14,6 +15,10 @@ use crate::gateway::{Failed, ReadOutcome};
 use crate::machine::data::Data;
 use crate::node::Reads;
 use crate::shard::Group;
+
+/// How long a leader may take to have applied what a read must see. A leader that lost its majority
+/// may never: whoever asked is told to look for another one, and those behind it don't wait too.
+const APPLY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Queries asked together.
 pub(crate) struct Asked {
@@ -52,8 +57,11 @@ async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
     };
     match group.raft.get_read_linearizer(policy).await {
         Ok(linearizer) => {
-            let ready = linearizer.await_ready(&group.raft).await;
-            ready.map(|_| ()).map_err(|_| Failed::NotLeader(None))
+            let ready = linearizer.await_ready(&group.raft);
+            match tokio::time::timeout(APPLY_PATIENCE, ready).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(Failed::NotLeader(None)),
+            }
         }
         Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
             Err(Failed::NotLeader(forward.leader_id.map(base::NodeId)))
