@@ -247,6 +247,10 @@ impl Shards for Node {
     }
 
     fn status(&self) -> NodeStatus {
-        self.0.status()
+        self.0.status(true)
+    }
+
+    fn outline(&self) -> NodeStatus {
+        self.0.status(false)
     }
 }

@@ -134,12 +134,13 @@ impl Group {
         self.raft.voter_ids().map(NodeId).collect()
     }
 
-    /// For `weir status`.
-    pub(crate) fn status(&self) -> ShardStatus {
+    /// For `weir status`, with the state's hash; without it for whoever asks often.
+    pub(crate) fn status(&self, hashed: bool) -> ShardStatus {
         let metrics = self.metrics();
         let last_index = metrics.last_log_index.unwrap_or(0);
         let index = |id: Option<crate::types::LogId>| id.map_or(0, |id| id.index);
-        let (applied, state_hash) = self.replica.hash();
+        let (applied, state_hash) =
+            if hashed { self.replica.hash() } else { (self.replica.applied(), 0) };
         let lag = metrics.replication.as_ref().map(|followers| {
             let lag = |(node, matched): (&u64, &Option<_>)| {
                 (NodeId(*node), last_index.saturating_sub(index(*matched)))

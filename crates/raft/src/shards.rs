@@ -28,8 +28,14 @@ pub trait Shards: Send + Sync + 'static {
     /// Every data shard, in order.
     fn shards(&self) -> Vec<ShardId>;
 
-    /// What this node knows of itself and its shards.
+    /// What this node knows of itself and its shards. Costs a walk over every state's metadata,
+    /// for its hash: for people who ask.
     fn status(&self) -> NodeStatus;
+
+    /// The same without the hashes, which are 0: cheap enough to be asked for each request.
+    fn outline(&self) -> NodeStatus {
+        self.status()
+    }
 }
 
 /// The answer to a command or query, or why there is none.

@@ -50,7 +50,7 @@ impl Pages {
     }
 
     fn status(&self) -> Option<NodeStatus> {
-        self.shards.get().map(|shards| shards.status())
+        self.shards.get().map(|shards| shards.outline())
     }
 }
 

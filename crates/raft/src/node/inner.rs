@@ -204,9 +204,9 @@ impl Inner {
         self.world.link.set_peers(peers);
     }
 
-    pub(crate) fn status(&self) -> NodeStatus {
+    pub(crate) fn status(&self, hashed: bool) -> NodeStatus {
         let meta = self.running().and_then(Running::meta).unwrap_or_default();
-        let shards = self.running().map(Running::status).unwrap_or_default();
+        let shards = self.running().map(|running| running.status(hashed)).unwrap_or_default();
         let heard = self.router.peers();
         let peer = |(id, at): (NodeId, Addresses)| {
             let known = heard.get(&id);

@@ -323,8 +323,8 @@ impl Running {
         self.group(ShardId::META).map(|group| crate::meta::view(&group.replica))
     }
 
-    pub(crate) fn status(&self) -> Vec<ShardStatus> {
-        self.groups().iter().map(Group::status).collect()
+    pub(crate) fn status(&self, hashed: bool) -> Vec<ShardStatus> {
+        self.groups().iter().map(|group| group.status(hashed)).collect()
     }
 
     /// See [`Inner::low_disk`].

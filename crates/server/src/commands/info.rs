@@ -54,7 +54,7 @@ pub(crate) fn info(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxErro
 }
 
 fn server(text: &mut String, door: &Door) -> std::fmt::Result {
-    let status = door.shards.status();
+    let status = door.shards.outline();
     let uptime = door.now_ms().saturating_sub(door.started_ms) / 1000;
     write!(text, "redis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\nserver_name:weir\r\n")?;
     write!(text, "os:{} {}\r\n", std::env::consts::OS, std::env::consts::ARCH)?;
@@ -110,7 +110,7 @@ fn stats(text: &mut String, door: &Door) -> std::fmt::Result {
 }
 
 fn replication(text: &mut String, door: &Door) -> std::fmt::Result {
-    let status = door.shards.status();
+    let status = door.shards.outline();
     let others = status.peers.iter().filter(|peer| peer.connected && peer.node != status.node);
     write!(text, "role:master\r\nconnected_slaves:{}\r\n", others.count())?;
     write!(text, "master_replid:{:032x}{:08x}\r\n", status.cluster.0, 0)?;
@@ -122,7 +122,7 @@ fn cluster(text: &mut String, _: &Door) -> std::fmt::Result {
 }
 
 fn weir(text: &mut String, door: &Door) -> std::fmt::Result {
-    let status = door.shards.status();
+    let status = door.shards.outline();
     let led = status.shards.iter().filter(|shard| shard.leader == Some(status.node)).count();
     write!(text, "weir_version:{}\r\n", env!("CARGO_PKG_VERSION"))?;
     write!(text, "weir_cluster:{}\r\nweir_node:{}\r\n", status.cluster, door.options.node)?;

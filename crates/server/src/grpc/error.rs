@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use raft::{ProposeError, Shards};
+use raft::{NodeStatus, ProposeError, Shards};
 use rpc::v1;
 use streams::error::Refusal;
 use tonic::{Code, Status};
@@ -161,7 +161,9 @@ pub(super) fn failed(
     match error {
         ProposeError::Overloaded(_) => failure.retry_after(RETRY_AFTER),
         ProposeError::DiskFull(node) => failure.with("node", node.to_string()),
-        ProposeError::NotLeader { leader: Some(leader), .. } => named(failure, shards, *leader),
+        ProposeError::NotLeader { leader: Some(leader), .. } => {
+            named(failure, &shards.outline(), *leader)
+        }
         ProposeError::NotLeader { leader: None, .. }
         | ProposeError::Unknown
         | ProposeError::Expired
@@ -170,17 +172,17 @@ pub(super) fn failed(
 }
 
 fn with_leader(failure: Failure, shards: &dyn Shards, shard: ShardId) -> Failure {
-    let status = shards.status();
-    match status.shards.iter().find(|of| of.shard == shard).and_then(|of| of.leader) {
-        Some(leader) => named(failure, shards, leader),
+    let known = shards.outline();
+    match known.shards.iter().find(|of| of.shard == shard).and_then(|of| of.leader) {
+        Some(leader) => named(failure, &known, leader),
         None => failure,
     }
 }
 
-fn named(failure: Failure, shards: &dyn Shards, leader: NodeId) -> Failure {
+fn named(failure: Failure, known: &NodeStatus, leader: NodeId) -> Failure {
     let failure = failure.with("leader", leader.to_string());
-    match shards.status().peers.into_iter().find(|peer| peer.node == leader) {
-        Some(peer) => failure.with("leader_address", peer.grpc),
+    match known.peers.iter().find(|peer| peer.node == leader) {
+        Some(peer) => failure.with("leader_address", peer.grpc.as_str()),
         None => failure,
     }
 }

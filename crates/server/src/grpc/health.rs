@@ -32,7 +32,7 @@ struct Readiness {
 
 impl Readiness {
     fn now(&self) -> ServingStatus {
-        if !self.stopping.is_cancelled() && self.shards.status().ready {
+        if !self.stopping.is_cancelled() && self.shards.outline().ready {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing

@@ -98,7 +98,7 @@ impl<R: Roster> Change<R> {
             return Ok(None);
         }
         loop {
-            let status = self.roster.status();
+            let status = self.roster.outline();
             // A node that knows of no shard yet can't say that all have followed.
             let progress = (!status.shards.is_empty()).then(|| self.progress(&status));
             if progress.is_some() && progress != self.shown {
@@ -111,7 +111,7 @@ impl<R: Roster> Change<R> {
 
     /// Tells the meta group, unless it has been told before.
     async fn begin(&self, member: Member) -> Result<(), ReplaceError> {
-        let status = self.roster.status();
+        let status = self.roster.outline();
         let known = |node| status.peers.iter().any(|peer| peer.node == node);
         if known(self.id) && self.id != self.old {
             return Ok(());

@@ -46,4 +46,8 @@ impl Shards for Watched {
     fn status(&self) -> NodeStatus {
         self.shards.status()
     }
+
+    fn outline(&self) -> NodeStatus {
+        self.shards.outline()
+    }
 }
