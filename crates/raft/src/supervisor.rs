@@ -57,8 +57,10 @@ pub(crate) async fn run(node: Arc<Inner>) {
                 "this node's clock is too far from the others' to lead"
             );
             give_up_one(&node, running).await;
-        } else if since.elapsed() >= REST {
-            balance(&node, running, &seen).await;
+        } else if since.elapsed() >= REST && balance(&node, running, &seen).await {
+            // A leader that hands over takes no writes, so a move that fails costs an election: the
+            // next one waits as long, whether this one succeeds or not.
+            since = Instant::now();
         }
         crate::replace::step(&node, running).await;
     }
@@ -119,12 +121,12 @@ fn measure_disk(node: &Inner) {
 }
 
 /// Moves one leadership from here to the connected node that leads fewest, when it leads at least
-/// two fewer.
+/// two fewer. True when one was asked to move.
 async fn balance(
     node: &Arc<Inner>,
     running: &Running,
     leaders: &BTreeMap<ShardId, Option<NodeId>>,
-) {
+) -> bool {
     let me = node.options.node;
     let led = |who: NodeId| leaders.values().filter(|leader| **leader == Some(who)).count();
     let mine = led(me);
@@ -134,9 +136,10 @@ async fn balance(
         if let Some(to) = least.filter(|to| led(*to) + 2 <= mine) {
             tracing::info!(shard = %group.shard, %to, "a leadership moves, for balance");
             drop(group.raft.trigger().transfer_leader(to.0).await);
-            return;
+            return true;
         }
     }
+    false
 }
 
 async fn give_up_one(node: &Arc<Inner>, running: &Running) {
