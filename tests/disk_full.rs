@@ -1,5 +1,5 @@
-//! A disk that fills up: appends are refused in clear words, what frees space goes on, nothing
-//! acknowledged is lost, and appends are taken again when there is room. Needs a file system of its
+//! Disks that fill up: appends are refused in clear words, what frees space goes on, nothing
+//! acknowledged is lost, and appends are taken again when there is room. Needs file systems of its
 //! own: skips with a loud word where none can be mounted.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
@@ -7,13 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tests::cluster::{Cluster, Options};
+use resp::Value;
+use tests::client::Client;
+use tests::cluster::{Cluster, Options, READY_WAIT};
 use tests::wait;
 
 /// Room for the ballast, some segments and a little more.
 const DISK: &str = "size=160m";
 
-/// A file system in memory over a directory, gone with the value.
+/// Below this much room appends are refused.
+const FREE_MIN: &str = "16MiB";
+/// What a filled disk has left: below that, and enough for what frees space.
+const LEFT: u64 = 10 << 20;
+
+/// Free disk is measured and told to the peers several times in this.
+const NEWS_WAIT: Duration = Duration::from_secs(30);
+
+const SKIPPED: &str = "no file system can be mounted here, full disks are not tested";
+
+/// A file system in memory over a node's data directory, gone with the value.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -24,6 +36,22 @@ impl Mount {
         let done = mount.output().is_ok_and(|output| output.status.success());
         done.then(|| Self(dir.to_owned()))
     }
+
+    /// A file that is not the node's takes all but [`LEFT`].
+    fn fill(&self) {
+        use base::Disk;
+        let free = base::RealDisk.free_bytes(&self.0).unwrap();
+        let length = usize::try_from(free.saturating_sub(LEFT)).unwrap();
+        std::fs::write(self.filler(), vec![1; length]).unwrap();
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
 }
 
 impl Drop for Mount {
@@ -32,59 +60,106 @@ impl Drop for Mount {
     }
 }
 
+/// A cluster whose first nodes have small disks of their own.
+fn cluster_on_small_disks(small: usize) -> Option<(Cluster, Vec<Mount>)> {
+    let extra = format!(
+        "[limits]\ndisk_free_min = \"{FREE_MIN}\"\n[journal]\nsegment_bytes = \"4MiB\"\n\
+         ballast_bytes = \"16MiB\"\nkept_bytes = \"4MiB\"\n"
+    );
+    let mut cluster =
+        Cluster::prepare(&Options { shards: 3, extra, ..Options::default() }).unwrap();
+    let mounts: Option<Vec<Mount>> =
+        (0..small).map(|index| Mount::over(&cluster.data_dir(index))).collect();
+    let mounts = mounts?;
+    cluster.nodes.iter_mut().for_each(|node| node.start().unwrap());
+    cluster.wait_ready(READY_WAIT).unwrap();
+    Some((cluster, mounts))
+}
+
+fn clients(cluster: &Cluster) -> Vec<Client> {
+    cluster.nodes.iter().map(|node| node.client().unwrap()).collect()
+}
+
+fn call(client: &mut Client, line: &str) -> Value {
+    client.call(&line.split(' ').collect::<Vec<_>>()).unwrap()
+}
+
+/// One entry; false when it is refused for want of room, and for nothing else.
+fn append(client: &mut Client, key: &str) -> bool {
+    let reply = call(client, &format!("XADD {key} * field {}", "x".repeat(10_000)));
+    match reply.as_error() {
+        None => true,
+        Some(error) if error.starts_with("DISKFULL disk space is low on node ") => false,
+        Some(error) => panic!("{error}"),
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let look = || if holds() { Ok(()) } else { Err("not yet".to_owned()) };
+    wait::until(what, NEWS_WAIT, look).unwrap();
+}
+
 #[test]
-fn a_full_disk_refuses_appends_and_loses_nothing() {
-    let extra = "[limits]\ndisk_free_min = \"16MiB\"\n[journal]\nsegment_bytes = \"4MiB\"\n\
-                 ballast_bytes = \"16MiB\"\nkept_bytes = \"4MiB\"\n";
-    let options = Options { shards: 2, extra: extra.to_owned(), ..Options::default() };
-    let mut cluster = Cluster::prepare(&options).unwrap();
-    let Some(_mount) = Mount::over(&cluster.data_dir(0)) else {
-        println!("SKIPPED: no file system can be mounted here, a full disk is not tested");
+fn without_room_on_a_majority_appends_are_refused_everywhere_and_what_frees_space_goes_on() {
+    let Some((cluster, mounts)) = cluster_on_small_disks(2) else {
+        println!("SKIPPED: {SKIPPED}");
         return;
     };
-    cluster.nodes.iter_mut().for_each(|node| node.start().unwrap());
-    cluster.wait_ready(tests::cluster::READY_WAIT).unwrap();
-    // The others would be a majority without it: what they need is a quorum, so the first one is
-    // filled by a file that is not ours, and leads or follows as it is.
-    let filler = cluster.data_dir(0).join("filler");
-    let mut client = cluster.nodes[0].client().unwrap();
-    let before = fill(&mut client, 20);
-    assert_eq!(before.1, 0, "there is room yet");
-    take_all_but(&cluster.data_dir(0), &filler, 10 << 20);
-    wait::pause(Duration::from_secs(2));
-    let (added, _) = fill(&mut client, 20);
-    let all = before.0 + added;
-    let length = client.call(&["XLEN", "s"]).unwrap().as_integer().unwrap();
-    assert_eq!(length, all, "what was acknowledged is there");
-    let reply = client.call(&["XTRIM", "s", "MAXLEN", "5"]).unwrap();
-    assert!(reply.as_integer().is_some(), "what frees space goes on: {reply}");
-    std::fs::remove_file(&filler).unwrap();
-    wait::until("appends to be taken again", Duration::from_secs(30), || {
-        let reply =
-            client.call(&["XADD", "s", "*", "f", "v"]).map_err(|error| error.to_string())?;
-        reply.as_error().map_or(Ok(()), |error| Err(error.to_owned()))
-    })
-    .unwrap();
-    assert!(cluster.nodes[0].is_running(), "{}", cluster.nodes[0].log_end());
-}
-
-/// Appends; how many were acknowledged, and how many refused for want of room.
-fn fill(client: &mut tests::client::Client, count: usize) -> (i64, i64) {
-    let value = "x".repeat(100_000);
-    let (mut added, mut refused) = (0, 0);
-    for _ in 0..count {
-        let reply = client.call(&["XADD", "s", "*", "f", &value]).unwrap();
-        match reply.as_error() {
-            None => added += 1,
-            Some(error) if error.starts_with("DISKFULL") => refused += 1,
-            Some(error) => panic!("{error}"),
-        }
+    let mut clients = clients(&cluster);
+    let mut added = 0;
+    for client in &mut clients {
+        added += i64::from(append(client, "s")) + i64::from(append(client, "s"));
     }
-    (added, refused)
+    assert_eq!(added, 6, "there is room yet");
+    call(&mut clients[0], "XGROUP CREATE s g 0");
+    let read = call(&mut clients[0], "XREADGROUP GROUP g c COUNT 2 STREAMS s >");
+    let stream = &read.as_items().unwrap()[0].as_items().unwrap()[1].as_items().unwrap()[0];
+    let id = stream.as_items().unwrap()[0].as_text().unwrap();
+
+    mounts.iter().for_each(Mount::fill);
+    for (index, client) in clients.iter_mut().enumerate() {
+        until(&format!("node {} to refuse", index + 1), || {
+            let taken = append(client, "s");
+            added += i64::from(taken);
+            !taken
+        });
+    }
+    let client = &mut clients[2];
+    assert_eq!(call(client, "XLEN s").as_integer(), Some(added), "what was acknowledged is there");
+    assert!(call(client, "XGROUP CREATE s other 0").as_error().unwrap().starts_with("DISKFULL"));
+    assert_eq!(call(client, &format!("XACK s g {id}")).as_integer(), Some(1));
+    assert_eq!(call(client, &format!("XDEL s {id}")).as_integer(), Some(1));
+    assert_eq!(call(client, "XTRIM s MAXLEN 2").as_integer(), Some(added - 3));
+    assert_eq!(call(client, "XLEN s").as_integer(), Some(2));
+    assert!(!append(client, "s"), "there is no room yet");
+
+    mounts.iter().for_each(Mount::empty);
+    for client in &mut clients {
+        until("appends to be taken again", || append(client, "s"));
+    }
+    assert_eq!(call(&mut clients[0], "XLEN s").as_integer(), Some(5));
 }
 
-fn take_all_but(dir: &Path, filler: &Path, left: u64) {
-    use base::Disk;
-    let free = base::RealDisk.free_bytes(dir).unwrap();
-    std::fs::write(filler, vec![1; usize::try_from(free.saturating_sub(left)).unwrap()]).unwrap();
+#[test]
+fn one_full_disk_refuses_the_appends_of_the_shards_that_it_leads() {
+    let Some((cluster, mounts)) = cluster_on_small_disks(1) else {
+        println!("SKIPPED: {SKIPPED}");
+        return;
+    };
+    // Leaders are spread over the nodes, so that the first one comes to lead one shard of three.
+    until("the first node to lead a shard", || cluster.leaders().contains(&1));
+    mounts[0].fill();
+    let mut clients = clients(&cluster);
+    for client in &mut clients {
+        until("some appends to be refused, and not those of other leaders", || {
+            let taken = (0..20).filter(|key| append(client, &format!("key-{key}"))).count();
+            0 < taken && taken < 20
+        });
+    }
+    mounts[0].empty();
+    for client in &mut clients {
+        until("appends to be taken again", || {
+            (0..20).all(|key| append(client, &format!("key-{key}")))
+        });
+    }
 }

@@ -172,8 +172,8 @@ impl Inner {
         running.gateway(shard).ok_or(otherwise)
     }
 
-    /// The node whose disk is too full for a command that takes room: this one, or so many voters
-    /// that no majority is left.
+    /// A node whose disk is too full for a command that takes room: the shard's leader, or one of so
+    /// many voters that no majority is left.
     pub(crate) fn low_disk(&self, shard: ShardId, command: &Command) -> Option<NodeId> {
         let takes_room = matches!(
             command,

@@ -342,7 +342,7 @@ impl Running {
         let low: Vec<NodeId> = voters.iter().copied().filter(|one| free(*one) < free_min).collect();
         let room = voters.len() - low.len();
         if room * 2 > voters.len() {
-            return low.into_iter().find(|voter| *voter == me && group.leads());
+            return low.into_iter().find(|voter| Some(*voter) == group.leader());
         }
         low.into_iter().next()
     }
