@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use resp::{RequestParser, Writer};
+use socket2::SockRef;
 use streams::command::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -96,16 +98,18 @@ impl Connection {
                 self.door.counters.output_closed.add(1);
                 return Err(Ended::OutputTooBig);
             }
+            if self.should_part() {
+                self.closing |= self.takes_nothing_more().await?;
+                if !self.closing {
+                    continue;
+                }
+            }
             self.send()?;
             if self.starved && self.has_room() {
                 continue;
             }
             if self.closing && self.queue.is_empty() && self.output.is_empty() {
-                return Ok(());
-            }
-            if self.is_drained() {
-                self.closing |= self.takes_nothing_more().await?;
-                continue;
+                return Ok(self.part().await?);
             }
             self.forget_buffers();
             self.wait(stopped.as_mut()).await?;
@@ -137,7 +141,7 @@ impl Connection {
             }
             () = stopped, if self.draining.is_none() => self.draining = Some(Instant::now()),
             () = tokio::time::sleep_until(at), if deadline.is_some() => {
-                if let Some((_, ended)) = deadline {
+                if let Some((_, Some(ended))) = deadline {
                     return Err(ended);
                 }
             }
@@ -145,12 +149,15 @@ impl Connection {
         Ok(())
     }
 
-    /// The first moment at which patience ends, and with which words.
-    fn deadline(&self) -> Option<(Instant, Ended)> {
+    /// The first moment at which patience ends, and with which words; without any, it is only time
+    /// to look again.
+    fn deadline(&self) -> Option<(Instant, Option<Ended>)> {
+        let taking = self.draining.filter(|since| since.elapsed() < limits::DRAIN_TAKING);
         [
-            (self.draining, limits::DRAIN_WITHIN, Ended::NotDrained),
-            (self.stalled, limits::OUTPUT_STALLED_MAX, Ended::OutputStalled),
-            (self.strange, limits::AUTHENTICATE_WITHIN, Ended::NotAuthenticated),
+            (taking, limits::DRAIN_TAKING, None),
+            (self.draining, limits::DRAIN_WITHIN, Some(Ended::NotDrained)),
+            (self.stalled, limits::OUTPUT_STALLED_MAX, Some(Ended::OutputStalled)),
+            (self.strange, limits::AUTHENTICATE_WITHIN, Some(Ended::NotAuthenticated)),
         ]
         .into_iter()
         .filter_map(|(since, within, ended)| Some((since? + within, ended)))
@@ -162,9 +169,14 @@ impl Connection {
         !self.closing && self.held.is_none() && self.draining.is_none_or(in_time) && self.has_room()
     }
 
-    /// Whether the node stops and this client has all its answers.
-    fn is_drained(&self) -> bool {
-        self.draining.is_some() && self.queue.is_empty() && self.output.is_empty()
+    /// Whether the node stops and this is the turn to part from the client: with a reply, so that
+    /// the end of the connection travels in the same packet and a client that asks one thing after
+    /// the other never sends into it; without one when it asked nothing for so long.
+    fn should_part(&self) -> bool {
+        let Some(since) = self.draining else { return false };
+        let idle = self.queue.is_empty() && self.held.is_none();
+        let is_late = since.elapsed() >= limits::DRAIN_TAKING;
+        idle && (is_late || (self.input.is_empty() && !self.output.is_empty()))
     }
 
     /// Whether the socket has nothing more either: what a client sent before it could know that
@@ -178,6 +190,22 @@ impl Connection {
         let before = self.input.len();
         self.receive()?;
         Ok(self.input.len() == before)
+    }
+
+    /// Ends the connection so that its last bytes arrive: a socket that is closed with something left
+    /// to read sends a reset, for which many kernels forget what their client has not read yet
+    /// (RFC 9112, 9.6).
+    async fn part(mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let rest = async {
+            loop {
+                self.input.clear();
+                if self.stream.read_buf(&mut self.input).await? == 0 {
+                    return Ok(());
+                }
+            }
+        };
+        tokio::time::timeout(limits::PARTING_WITHIN, rest).await.unwrap_or(Ok(()))
     }
 
     /// Whether another request may be started, as far as what is unanswered and unsent decides.
@@ -207,6 +235,10 @@ impl Connection {
     /// Gives the socket what it takes.
     fn send(&mut self) -> io::Result<()> {
         let before = self.output.len();
+        if self.closing && self.queue.is_empty() && before > 0 {
+            // The last reply and the end of the connection leave together, at the shutdown.
+            SockRef::from(&self.stream).set_tcp_cork(true)?;
+        }
         while !self.output.is_empty() {
             match self.stream.try_write(&self.output) {
                 Ok(bytes) => self.output.advance(bytes),

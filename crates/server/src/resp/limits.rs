@@ -38,8 +38,12 @@ pub(super) const OUTPUT_STALLED_MAX: Duration = Duration::from_secs(60);
 /// For how long a node that stops waits for the answers of a connection.
 pub(super) const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// For how long of that it goes on taking requests of a client that never pauses.
-pub(super) const DRAIN_TAKING: Duration = Duration::from_secs(1);
+/// For how long of that it goes on taking requests: of a client that never pauses, and of one that
+/// is silent just now, whose next reply can then say that it was the last.
+pub(super) const DRAIN_TAKING: Duration = Duration::from_millis(500);
+
+/// For how long what a client still sends is read, after the last reply, for that reply's sake.
+pub(super) const PARTING_WITHIN: Duration = Duration::from_millis(500);
 
 /// Bytes read at once at least. A pipeline of 100 small XADDs fits.
 pub(super) const READ_BYTES: usize = 16 << 10;

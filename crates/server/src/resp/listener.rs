@@ -48,15 +48,16 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) {
         let connections = TaskTracker::new();
         loop {
+            // Those who connected before the stop come first: they believe that they are served.
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
                 taken = self.listener.accept() => match taken {
                     Ok((stream, address)) => {
                         self.serve(stream, address, &connections, stop.clone());
                     }
                     Err(error) => self.survive(&error).await,
                 },
+                () = stop.cancelled() => break,
             }
         }
         drop(self.listener);

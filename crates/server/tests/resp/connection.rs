@@ -299,6 +299,45 @@ async fn a_port_that_stops_answers_what_it_took() {
     tokio::time::timeout(crate::client::PATIENCE, door.running).await.unwrap().unwrap();
 }
 
+/// A client that asked one thing after the other sent its next request into a connection that was
+/// just being closed, and could not know whether it had been done.
+#[tokio::test]
+async fn the_last_reply_and_the_end_of_the_connection_come_together() {
+    for _ in 0..20 {
+        let door = Door::open();
+        let address = door.address;
+        let clients: Vec<_> = (0..4)
+            .map(|_| tokio::task::spawn_blocking(move || ask_until_closed(address)))
+            .collect();
+        door.until(|stats| stats.clients == 4 && stats.commands > 100).await;
+        door.stop.cancel();
+        for client in clients {
+            client.await.unwrap();
+        }
+        tokio::time::timeout(crate::client::PATIENCE, door.running).await.unwrap().unwrap();
+    }
+}
+
+/// Asks one thing after the other, looking before each whether the connection is still open.
+fn ask_until_closed(address: std::net::SocketAddr) {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut buffer = [0; 16];
+    loop {
+        stream.set_nonblocking(true).unwrap();
+        let looked = stream.peek(&mut buffer);
+        stream.set_nonblocking(false).unwrap();
+        match looked {
+            Ok(0) => return,
+            Ok(bytes) => panic!("{bytes} bytes that nobody asked for"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        stream.write_all(b"PING\r\n").unwrap();
+        let bytes = stream.read(&mut buffer).unwrap();
+        assert_eq!(&buffer[..bytes], b"+PONG\r\n", "a request was left unanswered");
+    }
+}
+
 #[tokio::test]
 async fn what_was_sent_before_the_stop_is_answered() {
     let door = Door::open();
