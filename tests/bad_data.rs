@@ -3,32 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::path::Path;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::Command;
 
-use tests::cluster::{Cluster, Options, READY_WAIT, weir};
+use tests::cluster::{Cluster, Node, Options, READY_WAIT, edit, run, weir};
 use tests::wait;
-
-/// A refusal comes within this.
-const REFUSAL_WAIT: Duration = Duration::from_secs(20);
-
-/// Starts node `index` as it is configured and expects it to end: exit code and last line.
-fn end_of(cluster: &mut Cluster, index: usize) -> (Option<i32>, String) {
-    let node = &mut cluster.nodes[index];
-    node.start().unwrap();
-    let code = node.wait_end(REFUSAL_WAIT).unwrap();
-    (code, node.last_line())
-}
-
-#[track_caller]
-fn refuses(cluster: &mut Cluster, index: usize, code: i32, words: &[&str]) {
-    let (ended, line) = end_of(cluster, index);
-    assert_eq!(ended, Some(code), "{line}");
-    for word in words {
-        assert!(line.contains(word), "`{word}` is not in: {line}");
-    }
-    assert!(line.starts_with("weir: "), "not the program's own line: {line}");
-}
 
 fn prepared() -> Cluster {
     Cluster::prepare(&Options::default()).unwrap()
@@ -38,11 +16,6 @@ fn prepared() -> Cluster {
 fn stop(cluster: &mut Cluster, index: usize) {
     cluster.nodes[index].terminate();
     assert_eq!(cluster.nodes[index].wait_end(READY_WAIT).unwrap(), Some(0));
-}
-
-fn edit(path: &Path, change: impl Fn(&str) -> String) {
-    let text = std::fs::read_to_string(path).unwrap();
-    std::fs::write(path, change(&text)).unwrap();
 }
 
 fn add(cluster: &Cluster, index: usize, key: &str) {
@@ -59,8 +32,8 @@ fn length(cluster: &Cluster, index: usize, key: &str) -> i64 {
 fn a_data_directory_that_cannot_be_written_is_refused() {
     let mut cluster = prepared();
     let file = cluster.nodes[0].file.clone();
-    edit(&file, |text| text.replace("data_dir = \"node-1\"", "data_dir = \"/proc/weir\""));
-    refuses(&mut cluster, 0, 3, &["/proc/weir"]);
+    edit(&file, |text| text.replace("data_dir = \"node-1\"", "data_dir = \"/proc/weir\"")).unwrap();
+    cluster.refuses(0, 3, &["/proc/weir"]).unwrap();
 }
 
 #[test]
@@ -77,6 +50,33 @@ fn data_that_is_another_nodes_locked_emptied_or_damaged_is_never_served() {
     emptied(&mut cluster);
     assert_eq!(length(&cluster, 0, "kept"), 3, "nothing acknowledged is lost");
     add(&cluster, 1, "kept");
+}
+
+/// The number of shards decides which shard a key belongs to: another one would hide every key
+/// whose slot moved.
+#[test]
+fn another_number_of_shards_is_refused_and_the_old_one_finds_everything() {
+    let mut cluster = Cluster::start(&Options::default()).unwrap();
+    let keys: Vec<String> = (0..20).map(|number| format!("key-{number}")).collect();
+    keys.iter().for_each(|key| add(&cluster, 0, key));
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    let file = cluster.dir().join("cluster.toml");
+    edit(&file, |text| text.replace("shards = 8", "shards = 4")).unwrap();
+    cluster.nodes.iter_mut().for_each(|node| node.start().unwrap());
+    let ended = wait::until("a node to see it", READY_WAIT, || {
+        let ended = cluster
+            .nodes
+            .iter_mut()
+            .find_map(|node| (!node.is_running()).then(|| node.last_line()));
+        ended.ok_or_else(|| "all run".to_owned())
+    });
+    let line = ended.unwrap();
+    assert!(line.contains("4 shards, but the cluster was made with 8"), "{line}");
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    edit(&file, |text| text.replace("shards = 4", "shards = 8")).unwrap();
+    cluster.nodes.iter_mut().for_each(|node| node.start().unwrap());
+    cluster.wait_ready(READY_WAIT).unwrap();
+    keys.iter().for_each(|key| assert_eq!(length(&cluster, 1, key), 1, "{key}"));
 }
 
 fn locked_by_a_running_process(cluster: &Cluster) {
@@ -100,9 +100,9 @@ fn of_another_node(cluster: &mut Cluster) {
     let file = cluster.nodes[2].file.clone();
     let other = cluster.dir().join("other");
     copy_dir(&cluster.data_dir(1), &other);
-    edit(&file, |text| text.replace("\"node-3\"", "\"other\""));
-    refuses(cluster, 2, 2, &["is of node 2", "this is node 3"]);
-    edit(&file, |text| text.replace("\"other\"", "\"node-3\""));
+    edit(&file, |text| text.replace("\"node-3\"", "\"other\"")).unwrap();
+    cluster.refuses(2, 2, &["is of node 2", "this is node 3"]).unwrap();
+    edit(&file, |text| text.replace("\"other\"", "\"node-3\"")).unwrap();
 }
 
 /// The name in `[cluster]` is part of what peers must have alike.
@@ -111,7 +111,7 @@ fn of_another_cluster(cluster: &mut Cluster) {
     let text = std::fs::read_to_string(cluster.dir().join("cluster.toml")).unwrap();
     let renamed = text.replace("name = \"test\"", "name = \"production\"");
     std::fs::write(cluster.dir().join("other.toml"), renamed).unwrap();
-    edit(&file, |text| text.replace("\"cluster.toml\"", "\"other.toml\""));
+    edit(&file, |text| text.replace("\"cluster.toml\"", "\"other.toml\"")).unwrap();
     cluster.nodes[2].start().unwrap();
     wait::until("the node to be told off", READY_WAIT, || {
         let log = cluster.nodes[2].log_text();
@@ -125,7 +125,7 @@ fn of_another_cluster(cluster: &mut Cluster) {
     })
     .unwrap();
     cluster.nodes[2].kill();
-    edit(&file, |text| text.replace("\"other.toml\"", "\"cluster.toml\""));
+    edit(&file, |text| text.replace("\"other.toml\"", "\"cluster.toml\"")).unwrap();
 }
 
 /// A byte below the synced mark is flipped.
@@ -141,17 +141,17 @@ fn damaged(cluster: &mut Cluster) {
     broken[written / 2] ^= 0x40;
     std::fs::write(segment, broken).unwrap();
     let name = segment.file_name().unwrap().to_str().unwrap().to_owned();
-    refuses(cluster, 2, 2, &[&name]);
-    let verify = run(&["verify", cluster.data_dir(2).to_str().unwrap()]);
+    cluster.refuses(2, 2, &[&name]).unwrap();
+    let verify = run(&["verify", cluster.data_dir(2).to_str().unwrap()]).unwrap();
     assert_eq!(verify.status.code(), Some(2), "{}", String::from_utf8_lossy(&verify.stderr));
     std::fs::write(segment, whole).unwrap();
-    let verify = run(&["verify", cluster.data_dir(2).to_str().unwrap()]);
+    let verify = run(&["verify", cluster.data_dir(2).to_str().unwrap()]).unwrap();
     assert_eq!(verify.status.code(), Some(0), "{}", String::from_utf8_lossy(&verify.stderr));
 }
 
 fn emptied(cluster: &mut Cluster) {
     std::fs::remove_dir_all(cluster.data_dir(2)).unwrap();
-    refuses(cluster, 2, 2, &["weir node replace 3"]);
+    cluster.refuses(2, 2, &["weir node replace 3"]).unwrap();
 }
 
 fn copy_dir(from: &Path, to: &Path) {
@@ -164,8 +164,4 @@ fn copy_dir(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-fn run(args: &[&str]) -> Output {
-    Command::new(weir().unwrap()).args(args).output().unwrap()
 }

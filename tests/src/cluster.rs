@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-pub use binary::weir;
+pub use binary::{run, weir};
 pub use node::Node;
 pub use ports::Ports;
 
@@ -18,6 +18,9 @@ use crate::client::http_get;
 
 /// A whole cluster is up, or back up, in this time on a slow machine with a debug build.
 pub const READY_WAIT: Duration = Duration::from_secs(60);
+
+/// A refusal comes within this.
+const REFUSAL_WAIT: Duration = Duration::from_secs(20);
 
 /// What a cluster is made with.
 #[derive(Clone, Debug)]
@@ -144,6 +147,24 @@ impl Cluster {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// Starts a node as it is configured: it must end with this exit code, and its last line, one
+    /// of the program's own, must have these words.
+    ///
+    /// # Errors
+    /// It goes on, or ends otherwise.
+    pub fn refuses(&mut self, index: usize, code: i32, words: &[&str]) -> anyhow::Result<()> {
+        let node = &mut self.nodes[index];
+        node.start()?;
+        let ended = node.wait_end(REFUSAL_WAIT)?;
+        let line = node.last_line();
+        anyhow::ensure!(ended == Some(code), "{ended:?}, not {code}: {line}");
+        anyhow::ensure!(line.starts_with("weir: "), "not the program's own line: {line}");
+        for word in words {
+            anyhow::ensure!(line.contains(word), "`{word}` is not in: {line}");
+        }
+        Ok(())
+    }
+
     /// SIGTERM to all, and waits: exit code 0 from each.
     ///
     /// # Errors
@@ -160,6 +181,15 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Changes a text file.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn edit(path: &Path, change: impl Fn(&str) -> String) -> std::io::Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    std::fs::write(path, change(&text))
 }
 
 fn cluster_toml(options: &Options, ports: &Ports) -> String {

@@ -180,7 +180,7 @@ async fn form(node: &Arc<Inner>) -> Result<(), Failure> {
         node.set_running(running);
     }
     if identity.forming == Forming::Formed {
-        return Ok(());
+        return check_map(node).await;
     }
     let lowest = node.options.members.keys().next() == Some(&node.options.node);
     while !node.is_formed() {
@@ -194,6 +194,19 @@ async fn form(node: &Arc<Inner>) -> Result<(), Failure> {
         tokio::time::sleep(EVERY).await;
     }
     Ok(())
+}
+
+/// The map that the cluster was made with may stand in the log alone: it is looked at once this
+/// node has applied it.
+async fn check_map(node: &Arc<Inner>) -> Result<(), Failure> {
+    loop {
+        let running = node.running();
+        let known = running.and_then(Running::meta).is_some_and(|meta| meta.map().is_some());
+        if let Some(running) = running.filter(|_| known) {
+            return node.check_map(running);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 /// One look by an empty node at all others.

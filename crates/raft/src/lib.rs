@@ -25,6 +25,7 @@ mod rig;
 pub mod runtime;
 mod shard;
 mod shards;
+mod slots;
 pub mod snapshot;
 pub mod state;
 mod supervisor;

@@ -119,7 +119,7 @@ impl Proposer {
         }
         let batch = Batch {
             stamp: self.clock.stamp(),
-            runs: runs.iter().map(|one| one.run.clone()).collect(),
+            runs: runs.iter().map(|one| self.group.slots.run(&one.run)).collect(),
         };
         let proposal = Proposal(batch.encode());
         let (responder, written) = ProgressResponder::complete_only();
@@ -210,6 +210,6 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
             | Command::ConsumerDelete { key, group, consumer } => {
                 key.len() + group.len() + consumer.len()
             }
-            Command::Void => 0,
+            Command::Void | Command::Misplaced => 0,
         }
 }

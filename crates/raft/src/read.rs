@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
+use streams::error::Refusal;
 use streams::query::Query;
 use streams::reply::{Entry, Reply};
 use tokio::sync::{mpsc, oneshot};
@@ -74,7 +75,10 @@ fn answer(group: &Group, clock: &LeaderClock, queries: &[Query]) -> ReadOutcome 
     let stamp = clock.stamp();
     let answered: Result<Vec<Reply<Entry>>, _> = queries
         .iter()
-        .map(|query| group.replica.with::<Data, _>(|data| data.answer(query, stamp)))
+        .map(|query| match group.slots.own(query.keys()) {
+            true => group.replica.with::<Data, _>(|data| data.answer(query, stamp)),
+            false => Ok(Reply::Refused(Refusal::Misplaced)),
+        })
         .collect();
     answered.map_err(|broken| {
         drop(group.replica.break_with(&broken));

@@ -11,11 +11,13 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal as Ended;
 use openraft::{Config, ServerState, SnapshotPolicy};
 use tokio::time::Instant;
+use topology::ShardMap;
 
 use crate::log::LogStore;
 use crate::machine::Fatal;
 use crate::network::{Feed, Network, Router};
 use crate::shards::ShardStatus;
+use crate::slots::Slots;
 use crate::state::{Replica, StateMachine};
 use crate::types::TypeConfig;
 
@@ -46,11 +48,14 @@ pub(crate) struct Group {
     /// Until then no vote is given.
     pub(crate) quiet_until: Instant,
     pub(crate) feed: Feed,
+    /// What the shard answers for.
+    pub(crate) slots: Slots,
 }
 
 /// What a group is made of.
 pub(crate) struct GroupSetup {
     pub(crate) node: NodeId,
+    pub(crate) map: ShardMap,
     pub(crate) replica: Arc<Replica>,
     pub(crate) journal: Journal,
     pub(crate) router: Arc<Router>,
@@ -85,7 +90,7 @@ fn config(shard: ShardId, times: Times, quiet: bool) -> Config {
 impl Group {
     /// Starts the group.
     pub(crate) async fn start(setup: GroupSetup) -> Result<Self, String> {
-        let GroupSetup { node, replica, journal, router, times, fatal, quiet } = setup;
+        let GroupSetup { node, map, replica, journal, router, times, fatal, quiet } = setup;
         let shard = replica.shard();
         let config = config(shard, times, quiet).validate().map_err(|error| error.to_string())?;
         let network = Network { router, shard };
@@ -102,7 +107,8 @@ impl Group {
                 raft.runtime_config().elect(true);
             });
         }
-        Ok(Self { shard, raft, replica, quiet_until, feed: Feed::default() })
+        let slots = Slots { shard, map };
+        Ok(Self { shard, raft, replica, quiet_until, feed: Feed::default(), slots })
     }
 
     /// Everything openraft says of the group, copied: its borrow would hold the core up.

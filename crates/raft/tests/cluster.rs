@@ -14,6 +14,7 @@ use raft::network::grpc::GrpcLink;
 use raft::{Driver, Member, Node, Options, Outcome, Shards, World};
 use store::Memory;
 use streams::command::{Add, AddId, Command};
+use streams::error::Refusal;
 use streams::query::Query;
 use streams::reply::Reply;
 
@@ -176,6 +177,34 @@ async fn any_node_answers_and_a_lost_leader_is_only_latency() {
     drop(hurt);
     cluster.start(leader).await;
     cluster.ready().await;
+    cluster.agree().await;
+    for id in &ids {
+        cluster.stop(*id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_for_a_slot_of_another_shard_is_refused_and_changes_nothing() {
+    let mut cluster = Cluster::new().await;
+    cluster.ready().await;
+    let misplaced = Ok(Reply::Refused(Refusal::Misplaced));
+    let ids: Vec<NodeId> = cluster.nodes.keys().copied().collect();
+    for (turn, id) in (1..).zip(&ids) {
+        let node = &cluster.nodes[id];
+        let right = node.shard_of(&key(0));
+        let other = (1..).find(|other| node.shard_of(&key(*other)) != right).unwrap();
+        // Between two that are in their place, so that their numbers follow each other.
+        let before = node.write(right, add(key(0), turn));
+        let stale = node.write(right, add(key(other), turn));
+        let after = node.write(right, add(key(0), turn));
+        assert!(matches!(before.await, Ok(Reply::Added(_))));
+        assert_eq!(stale.await, misplaced);
+        assert!(matches!(after.await, Ok(Reply::Added(_))));
+        assert_eq!(node.read(right, Query::Length { key: key(other) }).await, misplaced);
+        assert_eq!(node.read(right, Query::KeysCount).await, Ok(Reply::Count(1)));
+        assert_eq!(length(node, 0).await, Ok(Reply::Count(2 * turn)));
+        assert_eq!(length(node, other).await, Ok(Reply::Count(0)));
+    }
     cluster.agree().await;
     for id in &ids {
         cluster.stop(*id).await;

@@ -42,7 +42,7 @@ impl Call {
                 Self::of(parts, Merge::Sum, false, |shard, ()| ask(shard, Query::KeysCount))
             }
             query => {
-                let shard = shards.shard_of(query_key(&query));
+                let shard = shard_of(shards.as_ref(), query.keys());
                 Self::One(ask(shard, query))
             }
         }
@@ -58,7 +58,7 @@ impl Call {
                 })
             }
             command => {
-                let shard = shards.shard_of(command_key(&command));
+                let shard = shard_of(shards.as_ref(), command.keys());
                 Self::One(shards.write(shard, command))
             }
         }
@@ -297,43 +297,9 @@ fn split_streams<F>(shards: &dyn Shards, streams: Vec<(Bytes, F)>) -> (StreamPar
     (parts, Merge::Streams(order))
 }
 
-/// The key that decides the shard. What names no key, or keys of several shards, isn't asked here.
-fn query_key(query: &Query) -> &[u8] {
-    match query {
-        Query::Length { key }
-        | Query::Range { key, .. }
-        | Query::PendingSummary { key, .. }
-        | Query::PendingRange { key, .. }
-        | Query::Stream { key }
-        | Query::StreamFull { key, .. }
-        | Query::Groups { key }
-        | Query::Consumers { key, .. }
-        | Query::Type { key } => key,
-        Query::Exists { keys } => keys.first().map_or(&[], |key| key),
-        Query::Read { streams, .. } => streams.first().map_or(&[], |(key, _)| key),
-        Query::WouldDeliver(read) => read.streams.first().map_or(&[], |(key, _)| key),
-        Query::KeysCount => &[],
-    }
-}
-
-fn command_key(command: &Command) -> &[u8] {
-    match command {
-        Command::Add(add) => &add.key,
-        Command::Trim { key, .. }
-        | Command::Delete { key, .. }
-        | Command::SetId { key, .. }
-        | Command::GroupCreate { key, .. }
-        | Command::GroupSetId { key, .. }
-        | Command::GroupDestroy { key, .. }
-        | Command::ConsumerCreate { key, .. }
-        | Command::ConsumerDelete { key, .. }
-        | Command::Ack { key, .. } => key,
-        Command::Claim(claim) => &claim.key,
-        Command::AutoClaim(claim) => &claim.key,
-        Command::Remove { keys } => keys.first().map_or(&[], |key| key),
-        Command::ReadGroup(read) => read.streams.first().map_or(&[], |(key, _)| key),
-        Command::Void => &[],
-    }
+/// The shard of the first key. What names no key, or keys of several shards, isn't asked here.
+fn shard_of<'a>(shards: &dyn Shards, mut keys: impl Iterator<Item = &'a Bytes>) -> ShardId {
+    shards.shard_of(keys.next().map_or(&[], |key| key))
 }
 
 #[cfg(test)]

@@ -49,6 +49,33 @@ pub enum Command {
     Remove { keys: Vec<Bytes> },
     /// Stands in for a command whose deadline passed before it was applied: it will never be.
     Void,
+    /// Stands in for a command that came to a shard that doesn't own its keys: it is refused, under
+    /// its number.
+    Misplaced,
+}
+
+impl Command {
+    /// Every key that it names, in its order.
+    pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        let (one, many, read): (Option<&Bytes>, &[Bytes], &[(Bytes, ReadFrom)]) = match self {
+            Self::Add(add) => (Some(&add.key), &[], &[]),
+            Self::Trim { key, .. }
+            | Self::Delete { key, .. }
+            | Self::SetId { key, .. }
+            | Self::GroupCreate { key, .. }
+            | Self::GroupSetId { key, .. }
+            | Self::GroupDestroy { key, .. }
+            | Self::ConsumerCreate { key, .. }
+            | Self::ConsumerDelete { key, .. }
+            | Self::Ack { key, .. } => (Some(key), &[], &[]),
+            Self::Claim(claim) => (Some(&claim.key), &[], &[]),
+            Self::AutoClaim(claim) => (Some(&claim.key), &[], &[]),
+            Self::Remove { keys } => (None, keys, &[]),
+            Self::ReadGroup(read) => (None, &[], &read.streams),
+            Self::Void | Self::Misplaced => (None, &[], &[]),
+        };
+        one.into_iter().chain(many).chain(read.iter().map(|(key, _)| key))
+    }
 }
 
 /// XADD. `fields` is non-empty and of even length: name, value, name, value.

@@ -63,6 +63,7 @@ impl Call<'_> {
             Command::AutoClaim(claim) => self.auto_claim(claim),
             Command::Remove { keys } => self.remove(keys),
             Command::Void => Ok(Reply::Nil),
+            Command::Misplaced => Err(Refusal::Misplaced.into()),
         }
     }
 }
@@ -88,7 +89,8 @@ pub(crate) fn needs(state: &State, command: &Command) -> Vec<BlockKey> {
         | Command::ConsumerDelete { .. }
         | Command::Ack { .. }
         | Command::Remove { .. }
-        | Command::Void => Vec::new(),
+        | Command::Void
+        | Command::Misplaced => Vec::new(),
     };
     if needs.len() > 1 {
         needs.sort_unstable();

@@ -37,6 +37,8 @@ pub enum Refusal {
     Stale,
     /// Too many unanswered replies of one gateway are kept.
     TooManyKept,
+    /// The shard that was asked doesn't own the keys: whoever routed the call there is behind.
+    Misplaced,
 }
 
 /// This node can't be trusted any more. The process ends; nobody is answered.

@@ -45,6 +45,34 @@ pub enum Query {
     WouldDeliver(crate::command::ReadGroup),
 }
 
+impl Query {
+    /// Every key that it names, in its order.
+    pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        type Named<'a> = (Option<&'a Bytes>, &'a [Bytes], &'a [(Bytes, After)]);
+        let (one, many, read): Named<'_> = match self {
+            Self::Length { key }
+            | Self::Range { key, .. }
+            | Self::PendingSummary { key, .. }
+            | Self::PendingRange { key, .. }
+            | Self::Stream { key }
+            | Self::StreamFull { key, .. }
+            | Self::Groups { key }
+            | Self::Consumers { key, .. }
+            | Self::Type { key } => (Some(key), &[], &[]),
+            Self::Exists { keys } => (None, keys, &[]),
+            Self::Read { streams, .. } => (None, &[], streams),
+            Self::KeysCount | Self::WouldDeliver(_) => (None, &[], &[]),
+        };
+        let group_read = match self {
+            Self::WouldDeliver(read) => read.streams.as_slice(),
+            _ => &[],
+        };
+        let read = read.iter().map(|(key, _)| key);
+        let group_read = group_read.iter().map(|(key, _)| key);
+        one.into_iter().chain(many).chain(read).chain(group_read)
+    }
+}
+
 /// From where XREAD reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {

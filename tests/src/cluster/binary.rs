@@ -1,7 +1,7 @@
 //! The program under test, built once a process where nobody named one.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The path of `weir`: `WEIR_TEST_BINARY`, else what cargo builds from this tree with the profile
@@ -15,6 +15,14 @@ pub fn weir() -> anyhow::Result<PathBuf> {
         .get_or_init(|| find().map_err(|error| error.to_string()))
         .clone()
         .map_err(anyhow::Error::msg)
+}
+
+/// What a command of it prints, and how it ends.
+///
+/// # Errors
+/// It cannot be built or started.
+pub fn run(args: &[&str]) -> anyhow::Result<Output> {
+    Ok(Command::new(weir()?).args(args).output()?)
 }
 
 fn find() -> anyhow::Result<PathBuf> {

@@ -103,7 +103,7 @@ impl Inner {
     }
 
     /// The number of shards is fixed once the cluster is made.
-    fn check_map(&self, running: &Running) -> Result<(), Failure> {
+    pub(crate) fn check_map(&self, running: &Running) -> Result<(), Failure> {
         let made = running.meta().and_then(|meta| meta.map());
         match made {
             Some(made) if made != self.map => Err(Failure::Config(format!(

@@ -172,6 +172,7 @@ impl Running {
         self.bell.watch(replica.clone());
         let setup = GroupSetup {
             node: options.node,
+            map: node.map,
             replica,
             journal: self.journal.clone(),
             router: node.router.clone(),

@@ -122,11 +122,15 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
         Refusal::TooManyKept => {
             (ResourceExhausted, "OVERLOADED", "too many writes wait for their answer")
         }
+        Refusal::Misplaced => {
+            (Unavailable, "MISPLACED", "the stream's slot is not of the shard that was asked")
+        }
     };
     let failure = Failure::new(code, reason, message);
     match refusal {
         Refusal::Stale => failure.with("outcome", "UNKNOWN"),
         Refusal::TooManyKept => failure.with("outcome", "NONE").retry_after(RETRY_AFTER),
+        Refusal::Misplaced => failure.with("outcome", "NONE"),
         _ => failure,
     }
 }

@@ -191,6 +191,7 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> Cow<'static, str> {
         }
         Refusal::Stale => "UNKNOWN the write may have happened: its answer is no longer kept",
         Refusal::TooManyKept => "BUSY too many answers of this node are unconfirmed, try again",
+        Refusal::Misplaced => "TRYAGAIN the slot of this key is not of the shard that was asked",
         Refusal::NoGroupForRead { .. }
         | Refusal::NoGroup { .. }
         | Refusal::NoGroupForKey { .. } => {

@@ -293,6 +293,8 @@ mod tests {
         check(Reply::Added(EntryId::MAX), max, max);
         check(Reply::Type { exists: true }, "+stream", "+stream");
         check(Reply::Refused(Refusal::NoKey), "-ERR no such key", "-ERR no such key");
+        let moved = "-TRYAGAIN the slot of this key is not of the shard that was asked";
+        check(Reply::Refused(Refusal::Misplaced), moved, moved);
     }
 
     #[test]

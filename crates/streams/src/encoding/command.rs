@@ -27,6 +27,7 @@ mod tag {
     pub(super) const AUTO_CLAIM: u8 = 13;
     pub(super) const REMOVE: u8 = 14;
     pub(super) const VOID: u8 = 15;
+    pub(super) const MISPLACED: u8 = 16;
 }
 
 impl Command {
@@ -106,6 +107,7 @@ pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
             to.put_list(keys, |to, key| to.put_bytes(key));
         }
         Command::Void => to.put_u8(tag::VOID),
+        Command::Misplaced => to.put_u8(tag::MISPLACED),
     }
 }
 
@@ -160,6 +162,7 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
         }),
         tag::REMOVE => Command::Remove { keys: from.list(Reader::bytes)? },
         tag::VOID => Command::Void,
+        tag::MISPLACED => Command::Misplaced,
         _ => return Err(from.damaged("unknown command")),
     })
 }

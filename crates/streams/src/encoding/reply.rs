@@ -375,6 +375,7 @@ fn put_refusal(to: &mut Vec<u8>, refusal: &Refusal) {
         Refusal::SetIdAddedBelowLength => (12, None),
         Refusal::Stale => (13, None),
         Refusal::TooManyKept => (14, None),
+        Refusal::Misplaced => (15, None),
     };
     to.put_u8(tag);
     if let Some((key, group)) = names {
@@ -399,6 +400,7 @@ fn read_refusal(from: &mut Reader) -> Result<Refusal, Fault> {
         12 => Refusal::SetIdAddedBelowLength,
         13 => Refusal::Stale,
         14 => Refusal::TooManyKept,
+        15 => Refusal::Misplaced,
         _ => return Err(from.damaged("unknown refusal")),
     })
 }

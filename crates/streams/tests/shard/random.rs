@@ -222,6 +222,7 @@ impl Script {
                 just_id: self.below(3) == 0,
             }),
             37 => self.seldom(Command::Remove { keys: vec![self.key(), self.key()] }),
+            38 => Command::Misplaced,
             _ => Command::Void,
         }
     }

@@ -94,6 +94,7 @@ pub(crate) fn commands() -> Vec<Command> {
         }),
         Command::Remove { keys: vec![b("a"), b("")] },
         Command::Void,
+        Command::Misplaced,
     ]
 }
 
@@ -174,6 +175,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::SetIdAddedBelowLength,
         Refusal::Stale,
         Refusal::TooManyKept,
+        Refusal::Misplaced,
     ]
 }
 

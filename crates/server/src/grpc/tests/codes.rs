@@ -53,6 +53,7 @@ fn table() -> Vec<(Outcome, Code, &'static str, Option<&'static str>)> {
         (refused(Refusal::SetIdAddedBelowLength), Failed, "ADDED_BELOW_LENGTH", None),
         (refused(Refusal::Stale), Unavailable, "STALE", Some("UNKNOWN")),
         (refused(Refusal::TooManyKept), ResourceExhausted, "OVERLOADED", Some("NONE")),
+        (refused(Refusal::Misplaced), Unavailable, "MISPLACED", Some("NONE")),
         (Ok(Reply::Nil), NotFound, "STREAM_NOT_FOUND", None),
         (Ok(Reply::Ok), Internal, "UNEXPECTED_REPLY", None),
         (Err(not_leader), Unavailable, "NOT_LEADER", Some("NONE")),

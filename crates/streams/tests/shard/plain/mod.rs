@@ -181,6 +181,7 @@ impl Model {
                 Ok(Reply::Count(gone as u64))
             }
             Command::Void => Ok(Reply::Nil),
+            Command::Misplaced => Err(Refusal::Misplaced),
             _ => self.run_group(command),
         }
     }
