@@ -2,7 +2,7 @@
 //! exit code, and nothing acknowledged is lost.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::cluster::{Cluster, Node, Options, READY_WAIT, edit, run, weir};
@@ -50,6 +50,65 @@ fn data_that_is_another_nodes_locked_emptied_or_damaged_is_never_served() {
     emptied(&mut cluster);
     assert_eq!(length(&cluster, 0, "kept"), 3, "nothing acknowledged is lost");
     add(&cluster, 1, "kept");
+}
+
+/// Changes the version in a file's bytes, checksum and all.
+type MakeNewer = fn(&mut [u8]);
+
+/// Each place that carries a version: what a newer program wrote is not read, not mended, not
+/// replaced, and is whole once it is as it was.
+#[test]
+fn data_of_a_newer_format_is_refused_and_left_alone() {
+    let mut cluster = Cluster::start(&Options::default()).unwrap();
+    add(&cluster, 2, "kept");
+    stop(&mut cluster, 2);
+    let dir = cluster.data_dir(2);
+    let segment = cluster.segments(2).unwrap().pop().unwrap();
+    let newer: [(PathBuf, MakeNewer); 4] = [
+        (dir.join("identity"), newer_file),
+        (dir.join("witness"), newer_file),
+        (segment, newer_segment),
+        (dir.join("store").join("format"), newer_store),
+    ];
+    for (file, make_newer) in newer {
+        let whole = std::fs::read(&file).unwrap();
+        let mut bytes = whole.clone();
+        make_newer(&mut bytes);
+        std::fs::write(&file, &bytes).unwrap();
+        let words = format!("{} has format version 2, newer than this program", file.display());
+        cluster.refuses(2, 2, &[&words]).unwrap();
+        let verify = run(&["verify", dir.to_str().unwrap()]).unwrap();
+        let said = String::from_utf8_lossy(&verify.stderr).into_owned();
+        assert_eq!((verify.status.code(), said.contains(&words)), (Some(2), true), "{said}");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "it is left alone");
+        std::fs::write(&file, whole).unwrap();
+    }
+    cluster.nodes[2].start().unwrap();
+    cluster.wait_ready(READY_WAIT).unwrap();
+    assert_eq!(length(&cluster, 2, "kept"), 1);
+    assert!(!cluster.nodes[2].log_text().contains("damaged"), "nothing was taken for damage");
+}
+
+/// `magic 8 | crc 4 | version 4 | ..`: the checksum is over all that follows it.
+fn newer_file(bytes: &mut [u8]) {
+    bytes[12] = 2;
+    let sum = base::sum::crc32c(&bytes[12..]);
+    bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The same, with the header's length behind the version.
+fn newer_segment(bytes: &mut [u8]) {
+    let length = u32::from_le_bytes(bytes[16..20].try_into().unwrap());
+    let mut header = bytes[..usize::try_from(length).unwrap()].to_vec();
+    newer_file(&mut header);
+    bytes[..header.len()].copy_from_slice(&header);
+}
+
+/// `version 1 | crc 4 | payload`: the checksum is over the file's name, the version, the payload.
+fn newer_store(bytes: &mut [u8]) {
+    bytes[0] = 2;
+    let sum = base::sum::crc32c(&[b"format", &bytes[..1], &bytes[5..]].concat());
+    bytes[1..5].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// The number of shards decides which shard a key belongs to: another one would hide every key
@@ -130,11 +189,7 @@ fn of_another_cluster(cluster: &mut Cluster) {
 
 /// A byte below the synced mark is flipped.
 fn damaged(cluster: &mut Cluster) {
-    let journal = cluster.data_dir(2).join("journal");
-    let mut names: Vec<_> =
-        std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    let segment = names.first().expect("a segment");
+    let segment = &cluster.segments(2).unwrap()[0];
     let whole = std::fs::read(segment).unwrap();
     let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
     let mut broken = whole.clone();

@@ -15,6 +15,7 @@ pub use node::Node;
 pub use ports::Ports;
 
 use crate::client::http_get;
+use crate::wait;
 
 /// A whole cluster is up, or back up, in this time on a slow machine with a debug build.
 pub const READY_WAIT: Duration = Duration::from_secs(60);
@@ -145,6 +146,55 @@ impl Cluster {
         let error = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "weir status: {error}");
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// The hash of every replica, by shard, once all replicas of each have applied as much.
+    ///
+    /// # Errors
+    /// A node doesn't answer, or some are behind.
+    pub fn state_hashes(&self) -> Result<Vec<(String, Vec<String>)>, String> {
+        let status = self.status().map_err(|error| error.to_string())?;
+        let shards = status["shards"].as_array().ok_or("no shards in the status")?;
+        let mut all = Vec::new();
+        for shard in shards {
+            let name = shard["shard"].to_string();
+            let replicas = shard["replicas"].as_array().ok_or("no replicas in the status")?;
+            if replicas.len() < self.nodes.len() {
+                return Err(format!("shard {name}: {} replicas answer", replicas.len()));
+            }
+            let applied: Vec<String> =
+                replicas.iter().map(|it| it["applied"].to_string()).collect();
+            if applied.iter().any(|one| *one != applied[0]) {
+                return Err(format!("shard {name}: applied {applied:?}"));
+            }
+            all.push((name, replicas.iter().map(|it| it["state_hash"].to_string()).collect()));
+        }
+        Ok(all)
+    }
+
+    /// Waits until every shard's state is the same on all nodes.
+    ///
+    /// # Errors
+    /// They don't become so in time.
+    pub fn wait_equal(&self, limit: Duration) -> anyhow::Result<()> {
+        wait::until("the replicas to be equal", limit, || {
+            let hashes = self.state_hashes()?;
+            let differs =
+                |(_, hashes): &&(String, Vec<String>)| hashes.iter().any(|it| *it != hashes[0]);
+            hashes.iter().find(differs).map_or(Ok(()), |shard| Err(format!("{shard:?}")))
+        })
+    }
+
+    /// The files of a node's journal, oldest first.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn segments(&self, index: usize) -> std::io::Result<Vec<PathBuf>> {
+        let files = std::fs::read_dir(self.data_dir(index).join("journal"))?;
+        let mut files: Vec<_> =
+            files.map(|file| Ok(file?.path())).collect::<std::io::Result<_>>()?;
+        files.sort();
+        Ok(files)
     }
 
     /// Starts a node as it is configured: it must end with this exit code, and its last line, one

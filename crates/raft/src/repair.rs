@@ -21,7 +21,9 @@ pub fn damaged_part(shard: ShardId, broken: &Broken) -> Option<DamagedPart> {
         Broken::Store(store::Error::Damaged { key, .. }) => key.clone(),
         Broken::Store(store::Error::Unreadable(detail)) => detail.clone(),
         Broken::Fault(fault) => fault.to_string(),
-        Broken::Store(store::Error::Io(_) | store::Error::Misuse(_))
+        Broken::Store(
+            store::Error::Io(_) | store::Error::Misuse(_) | store::Error::Newer { .. },
+        )
         | Broken::Decode(_)
         | Broken::Journal(_) => return None,
     };

@@ -7,6 +7,7 @@
 //! ```
 
 use std::io;
+use std::path::PathBuf;
 
 use base::ShardId;
 use bytes::Bytes;
@@ -119,6 +120,9 @@ pub enum Error {
     /// The whole store can't be read.
     #[error("damaged store: {0}")]
     Unreadable(String),
+    /// Written by a newer program: it is neither read nor set aside.
+    #[error("{} has format version {version}, newer than this program: use the newer one", file.display())]
+    Newer { file: PathBuf, version: u8 },
     /// The disk refused.
     #[error("store: {0}")]
     Io(#[from] io::Error),

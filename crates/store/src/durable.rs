@@ -11,6 +11,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::layout::format;
+
 /// Stands in for libc's `sync_file_range` in the whole program and always fails with ENOSYS, which
 /// every caller must expect: kernels may lack it.
 #[expect(unsafe_code, reason = "sled can be made to sync only by the symbol that it calls")]
@@ -68,7 +70,7 @@ impl Synced {
 
 /// Syncs what exists only once: the directory's names and the files beside `db`.
 pub(crate) fn sync_made(dir: &Path) -> io::Result<()> {
-    for name in ["conf", "db", "blobs"] {
+    for name in ["conf", "db", "blobs", format::FILE] {
         File::open(dir.join(name))?.sync_all()?;
     }
     sync_dir(dir)

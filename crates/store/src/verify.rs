@@ -8,7 +8,7 @@ use std::path::Path;
 use base::ShardId;
 
 use crate::api::{CheckpointNumber, Error, Store};
-use crate::on_sled::{Options, Sled, check_deep};
+use crate::on_sled::{Options, Sled, check_deep, check_format};
 
 /// Damaged values that a report names for each shard; the rest is only counted.
 const DAMAGE_NAMED_MAX: usize = 20;
@@ -68,7 +68,13 @@ impl fmt::Display for Report {
 
 /// Reads everything in the store in `dir`, which no process may have open. `scratch` is an empty or
 /// missing directory on a disk with room for a copy; it is removed at the end.
+///
+/// # Errors
+/// A store of a newer program, and whatever the disk refused. Damage is no error: it is reported.
 pub fn verify(dir: &Path, scratch: &Path) -> Result<Report, Error> {
+    if let Err(error @ Error::Newer { .. }) = check_format(dir) {
+        return Err(error);
+    }
     copy_dir(dir, scratch)?;
     let report = verify_copy(scratch);
     fs::remove_dir_all(scratch)?;

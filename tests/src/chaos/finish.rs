@@ -33,7 +33,7 @@ pub(super) fn read_all(
     for stream in 0..STREAMS {
         end.pending.push(pending(&mut client, stream)?);
     }
-    end.hashes = wait::until("the replicas to be level", EQUAL_WAIT, || hashes(cluster))?;
+    end.hashes = wait::until("the replicas to be level", EQUAL_WAIT, || cluster.state_hashes())?;
     Ok(end)
 }
 
@@ -81,24 +81,4 @@ fn pending(client: &mut Client, stream: Stream) -> anyhow::Result<Vec<Id>> {
         Some((ms.parse().ok()?, seq.parse().ok()?))
     };
     Ok(reply.as_items().unwrap_or_default().iter().filter_map(id).collect())
-}
-
-/// The hash of every replica, once all replicas of a shard have applied as much.
-fn hashes(cluster: &Cluster) -> Result<Vec<(String, Vec<String>)>, String> {
-    let status = cluster.status().map_err(|error| error.to_string())?;
-    let shards = status["shards"].as_array().ok_or("no shards in the status")?;
-    let mut all = Vec::new();
-    for shard in shards {
-        let name = shard["shard"].to_string();
-        let replicas = shard["replicas"].as_array().ok_or("no replicas in the status")?;
-        if replicas.len() < cluster.nodes.len() {
-            return Err(format!("shard {name}: {} replicas answer", replicas.len()));
-        }
-        let applied: Vec<String> = replicas.iter().map(|it| it["applied"].to_string()).collect();
-        if applied.iter().any(|one| *one != applied[0]) {
-            return Err(format!("shard {name}: applied {applied:?}"));
-        }
-        all.push((name, replicas.iter().map(|it| it["state_hash"].to_string()).collect()));
-    }
-    Ok(all)
 }

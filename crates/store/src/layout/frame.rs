@@ -6,7 +6,7 @@
 
 use super::Bad;
 
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 
 /// Bytes that a frame adds.
 pub(crate) const FRAME_BYTES: usize = 5;
@@ -22,6 +22,18 @@ pub(crate) fn frame(key: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// The payload of what is stored under `key`.
 pub(crate) fn unframe<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], Bad> {
+    match opened(key, value)? {
+        (FORMAT, payload) => Ok(payload),
+        _ => Err(Bad("has a format that this version doesn't know")),
+    }
+}
+
+/// The format of what is stored under `key`, known or not.
+pub(super) fn framed_format(key: &[u8], value: &[u8]) -> Result<u8, Bad> {
+    opened(key, value).map(|(format, _)| format)
+}
+
+fn opened<'a>(key: &[u8], value: &'a [u8]) -> Result<(u8, &'a [u8]), Bad> {
     let Some((head, payload)) = value.split_first_chunk::<FRAME_BYTES>() else {
         return Err(Bad("too short"));
     };
@@ -29,10 +41,7 @@ pub(crate) fn unframe<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], Bad> 
     if u32::from_le_bytes([a, b, c, d]) != sum(key, format, payload) {
         return Err(Bad("fails its checksum"));
     }
-    if format != FORMAT {
-        return Err(Bad("has a format that this version doesn't know"));
-    }
-    Ok(payload)
+    Ok((format, payload))
 }
 
 fn sum(key: &[u8], format: u8, payload: &[u8]) -> u32 {

@@ -12,7 +12,8 @@
 //! | 5 | [`entry`] | a part under the version that wrote it: its value, or where that is, or its removal |
 //! | 6 | [`chunk`] | a piece of a part's value |
 //!
-//! The tree `catalogue` says which shards there are ([`catalogue`]).
+//! The tree `catalogue` says which shards there are ([`catalogue`]), the file `format` beside sled's
+//! which format everything has ([`format`]).
 //!
 //! A reader at a version sees, of each key, the newest entry at or below it, unless that entry was
 //! never switched to, says "removed", or is older than a drop of its prefix. So a switch writes one
@@ -29,6 +30,7 @@ pub(crate) mod chunk;
 pub(crate) mod dropped;
 pub(crate) mod entry;
 mod fields;
+pub(crate) mod format;
 mod frame;
 pub(crate) mod root;
 pub(crate) mod sum;

@@ -13,7 +13,7 @@ use super::{Options, failed, guarded, unreadable};
 use crate::api::Error;
 use crate::durable::{self, Synced};
 use crate::layout::catalogue::{self, Shelf};
-use crate::layout::{frame, unframe};
+use crate::layout::{format, frame, unframe};
 use crate::limits::{LOCK_TRIES, LOCK_WAIT, SEGMENT_BYTES};
 
 /// Opens the store in `dir`; makes it first if need be.
@@ -24,6 +24,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), E
     if is_missing(dir)? {
         make(dir, options)?;
     }
+    check_format(dir)?;
     remove_half_snapshots(dir)?;
     let bytes = fs::metadata(dir.join("db")).map_or(0, |file| file.len());
     tracing::info!(dir = %dir.display(), bytes, "opening the store, which may take a while");
@@ -45,6 +46,21 @@ fn is_missing(dir: &Path) -> io::Result<bool> {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether this program knows what was written. A store that lost the file alone is not lost: its
+/// values say what they are too.
+pub(crate) fn check_format(dir: &Path) -> Result<(), Error> {
+    let file = dir.join(format::FILE);
+    let bytes = match fs::read(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    match format::newer(&bytes) {
+        Ok(None) => Ok(()),
+        Ok(Some(version)) => Err(Error::Newer { file, version }),
+        Err(bad) => Err(Error::Unreadable(format!("{} {bad}", file.display()))),
     }
 }
 
@@ -91,6 +107,7 @@ fn make(dir: &Path, options: Options) -> Result<(), Error> {
         db.flush().map_err(failed)?;
         Ok(())
     })?;
+    fs::write(making.join(format::FILE), format::encode())?;
     durable::sync_made(&making)?;
     fs::rename(&making, dir)?;
     durable::sync_dir(parent)?;

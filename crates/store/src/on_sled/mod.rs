@@ -29,7 +29,7 @@ use crate::durable::Synced;
 use crate::layout::catalogue::{self, Shelf};
 use crate::layout::{entry, frame};
 pub(crate) use check::deep as check_deep;
-pub(crate) use make::{beside, parent};
+pub(crate) use make::{beside, check_format, parent};
 use shard::{Observer, Shard};
 use write::Writing;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use base::{Disk, RealDisk};
+use journal::OpenError;
 use journal::guard::{self, DataLock, GuardError, Identity};
 
 use crate::cli::Verify;
@@ -60,6 +61,7 @@ fn check_journal(dir: &Path, damage: &mut Vec<String>) -> Result<(), Failed> {
             report.shards.len(),
             report.tail_batches,
         )),
+        Err(error @ OpenError::Newer { .. }) => return Err(Failed::data(error.to_string())),
         Err(error) => damage.push(error.to_string()),
     }
     Ok(())
@@ -78,8 +80,13 @@ fn check_store(dir: &Path, scratch: Option<&Path>, damage: &mut Vec<String>) -> 
         None => scratch_dir.tempdir(),
     };
     let made = made.map_err(|error| Failed::machine(format!("no room for a copy: {error}")))?;
-    let report = store::verify(&store_dir, &made.path().join("store"))
-        .map_err(|error| Failed::machine(format!("{}: {error}", store_dir.display())))?;
+    let report = match store::verify(&store_dir, &made.path().join("store")) {
+        Ok(report) => report,
+        Err(error @ store::Error::Newer { .. }) => return Err(Failed::data(error.to_string())),
+        Err(error) => {
+            return Err(Failed::machine(format!("{}: {error}", store_dir.display())));
+        }
+    };
     out::say(report.to_string().trim_end());
     if !report.is_whole() {
         damage.push(format!("{}: see the lines above", store_dir.display()));
