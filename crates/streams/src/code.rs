@@ -93,6 +93,20 @@ impl Reader {
         Self { bytes, at: 0, what }
     }
 
+    /// All of `bytes`: a version, what `read` makes of the rest, and nothing behind it.
+    pub(crate) fn whole<T>(
+        bytes: &Bytes,
+        what: &'static str,
+        version: u8,
+        read: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut reader = Self::new(bytes.clone(), what);
+        reader.version(version)?;
+        let value = read(&mut reader)?;
+        reader.finish()?;
+        Ok(value)
+    }
+
     pub(crate) fn damaged(&self, detail: &str) -> Fault {
         Fault::Damaged { what: self.what, detail: format!("{detail} at byte {}", self.at) }
     }
@@ -111,7 +125,7 @@ impl Reader {
         }
     }
 
-    pub(crate) fn version(&mut self, known: u8) -> Result<(), Fault> {
+    fn version(&mut self, known: u8) -> Result<(), Fault> {
         if self.u8()? == known { Ok(()) } else { Err(self.damaged("unknown version")) }
     }
 

@@ -33,12 +33,6 @@ use crate::stream::{Marks, Meta, Stream, Tail};
 
 const VERSION: u8 = 1;
 
-fn begin(what: &'static str, value: &Bytes) -> Result<Reader, Fault> {
-    let mut reader = Reader::new(value.clone(), what);
-    reader.version(VERSION)?;
-    Ok(reader)
-}
-
 /// What belongs to the state as a whole.
 pub(crate) struct Header {
     pub(crate) clock_ms: u64,
@@ -53,10 +47,9 @@ pub(crate) fn put_header(header: &Header) -> Bytes {
 }
 
 pub(crate) fn read_header(value: &Bytes) -> Result<Header, Fault> {
-    let mut from = begin("header", value)?;
-    let header = Header { clock_ms: from.number()?, stream_next: from.number()? };
-    from.finish()?;
-    Ok(header)
+    Reader::whole(value, "header", VERSION, |from| {
+        Ok(Header { clock_ms: from.number()?, stream_next: from.number()? })
+    })
 }
 
 pub(crate) fn put_stream(stream: &Stream) -> Bytes {
@@ -73,22 +66,22 @@ pub(crate) fn put_stream(stream: &Stream) -> Bytes {
 }
 
 pub(crate) fn read_stream(number: StreamNumber, value: &Bytes) -> Result<Stream, Fault> {
-    let mut from = begin("stream", value)?;
-    let mut stream = Stream {
-        number,
-        key: Bytes::copy_from_slice(&from.bytes()?),
-        length: from.number()?,
-        last_id: from.id()?,
-        max_deleted_id: from.id()?,
-        entries_added: from.number()?,
-        rewound: from.bool()?,
-        block_next: from.number()?,
-        group_next: from.number()?,
-        ..Stream::default()
-    };
-    stream.changed.stored = true;
-    from.finish()?;
-    Ok(stream)
+    Reader::whole(value, "stream", VERSION, |from| {
+        let mut stream = Stream {
+            number,
+            key: Bytes::copy_from_slice(&from.bytes()?),
+            length: from.number()?,
+            last_id: from.id()?,
+            max_deleted_id: from.id()?,
+            entries_added: from.number()?,
+            rewound: from.bool()?,
+            block_next: from.number()?,
+            group_next: from.number()?,
+            ..Stream::default()
+        };
+        stream.changed.stored = true;
+        Ok(stream)
+    })
 }
 
 fn put_marks(to: &mut Vec<u8>, marks: &Marks) {
@@ -129,20 +122,20 @@ pub(crate) fn put_index_chunk(stream: &Stream, chunk: &[(EntryId, Meta)]) -> Byt
 }
 
 pub(crate) fn read_index_chunk(value: &Bytes) -> Result<Vec<Indexed>, Fault> {
-    let mut from = begin("index chunk", value)?;
-    let items = from.list(|from| {
-        let (base, last) = (from.id()?, from.id()?);
-        let number = BlockNumber(from.number()?);
-        let (entries, live) = (from.u16()?, from.u16()?);
-        let (bytes, checksum) = (from.u32()?, from.u64_le()?);
-        let (marks, left) = read_marks(from, entries)?;
-        if left != live || usize::from(entries) > BLOCK_ENTRIES_MAX || base > last {
-            return Err(from.damaged("counts"));
-        }
-        Ok((base, Meta { number, last, checksum, bytes, entries, live }, marks))
-    })?;
-    from.finish()?;
-    Ok(items)
+    Reader::whole(value, "index chunk", VERSION, |from| {
+        let items = from.list(|from| {
+            let (base, last) = (from.id()?, from.id()?);
+            let number = BlockNumber(from.number()?);
+            let (entries, live) = (from.u16()?, from.u16()?);
+            let (bytes, checksum) = (from.u32()?, from.u64_le()?);
+            let (marks, left) = read_marks(from, entries)?;
+            if left != live || usize::from(entries) > BLOCK_ENTRIES_MAX || base > last {
+                return Err(from.damaged("counts"));
+            }
+            Ok((base, Meta { number, last, checksum, bytes, entries, live }, marks))
+        })?;
+        Ok(items)
+    })
 }
 
 pub(crate) fn put_tail(tail: &mut Tail) -> Bytes {
@@ -155,17 +148,17 @@ pub(crate) fn put_tail(tail: &mut Tail) -> Bytes {
 }
 
 pub(crate) fn read_tail(value: &Bytes) -> Result<Tail, Fault> {
-    let mut from = begin("open block", value)?;
-    let number = BlockNumber(from.number()?);
-    let listpack_bytes = from.u32()?;
-    // The marks can only be checked against the block that follows them.
-    let mut marks = from.clone();
-    read_marks(&mut from, u16::try_from(BLOCK_ENTRIES_MAX).unwrap_or(u16::MAX))?;
-    let block = Block::decode(&from.bytes()?)?;
-    from.finish()?;
-    let open = OpenBlock::reopen(&block);
-    let (marks, live) = read_marks(&mut marks, open.entries_count())?;
-    Ok(Tail { number, open, live, marks, listpack_bytes })
+    Reader::whole(value, "open block", VERSION, |from| {
+        let number = BlockNumber(from.number()?);
+        let listpack_bytes = from.u32()?;
+        // The marks can only be checked against the block that follows them.
+        let mut marks = from.clone();
+        read_marks(from, u16::try_from(BLOCK_ENTRIES_MAX).unwrap_or(u16::MAX))?;
+        let block = Block::decode(&from.bytes()?)?;
+        let open = OpenBlock::reopen(&block);
+        let (marks, live) = read_marks(&mut marks, open.entries_count())?;
+        Ok(Tail { number, open, live, marks, listpack_bytes })
+    })
 }
 
 pub(crate) fn put_group(name: &Bytes, group: &Group) -> Bytes {
@@ -185,31 +178,31 @@ pub(crate) fn put_group(name: &Bytes, group: &Group) -> Bytes {
 }
 
 pub(crate) fn read_group(number: GroupNumber, value: &Bytes) -> Result<(Bytes, Group), Fault> {
-    let mut from = begin("group", value)?;
-    let name = Bytes::copy_from_slice(&from.bytes()?);
-    let mut group = Group {
-        number,
-        last_id: from.id()?,
-        entries_read: from.option(Reader::number)?,
-        consumer_next: from.number()?,
-        stored: true,
-        ..Group::default()
-    };
-    from.list(|from| {
-        let number = ConsumerNumber(from.number()?);
+    Reader::whole(value, "group", VERSION, |from| {
         let name = Bytes::copy_from_slice(&from.bytes()?);
-        let consumer = Consumer {
-            name: name.clone(),
-            seen_ms: from.number()?,
-            active_ms: from.option(Reader::number)?,
-            ..Consumer::default()
+        let mut group = Group {
+            number,
+            last_id: from.id()?,
+            entries_read: from.option(Reader::number)?,
+            consumer_next: from.number()?,
+            stored: true,
+            ..Group::default()
         };
-        let new = group.names.insert(name, number).is_none();
-        let new = group.consumers.insert(number, consumer).is_none() && new;
-        if new { Ok(()) } else { Err(from.damaged("consumer twice")) }
-    })?;
-    from.finish()?;
-    Ok((name, group))
+        from.list(|from| {
+            let number = ConsumerNumber(from.number()?);
+            let name = Bytes::copy_from_slice(&from.bytes()?);
+            let consumer = Consumer {
+                name: name.clone(),
+                seen_ms: from.number()?,
+                active_ms: from.option(Reader::number)?,
+                ..Consumer::default()
+            };
+            let new = group.names.insert(name, number).is_none();
+            let new = group.consumers.insert(number, consumer).is_none() && new;
+            if new { Ok(()) } else { Err(from.damaged("consumer twice")) }
+        })?;
+        Ok((name, group))
+    })
 }
 
 pub(crate) fn put_pending_chunk(chunk: &[(EntryId, Pending)]) -> Bytes {
@@ -228,23 +221,23 @@ pub(crate) fn put_pending_chunk(chunk: &[(EntryId, Pending)]) -> Bytes {
 }
 
 pub(crate) fn read_pending_chunk(value: &Bytes) -> Result<Vec<(EntryId, Pending)>, Fault> {
-    let mut from = begin("pending chunk", value)?;
-    let mut previous = EntryId::MIN;
-    let items = from.list(|from| {
-        let (ms, seq) = (from.number()?, from.number()?);
-        let base = if ms == 0 { previous.seq } else { 0 };
-        let id = previous.ms.checked_add(ms).zip(base.checked_add(seq));
-        let (ms, seq) = id.ok_or_else(|| from.damaged("id"))?;
-        previous = EntryId { ms, seq };
-        let pending = Pending {
-            consumer: ConsumerNumber(from.number()?),
-            delivered_ms: from.number()?,
-            deliveries: from.number()?,
-        };
-        Ok((previous, pending))
-    })?;
-    from.finish()?;
-    Ok(items)
+    Reader::whole(value, "pending chunk", VERSION, |from| {
+        let mut previous = EntryId::MIN;
+        let items = from.list(|from| {
+            let (ms, seq) = (from.number()?, from.number()?);
+            let base = if ms == 0 { previous.seq } else { 0 };
+            let id = previous.ms.checked_add(ms).zip(base.checked_add(seq));
+            let (ms, seq) = id.ok_or_else(|| from.damaged("id"))?;
+            previous = EntryId { ms, seq };
+            let pending = Pending {
+                consumer: ConsumerNumber(from.number()?),
+                delivered_ms: from.number()?,
+                deliveries: from.number()?,
+            };
+            Ok((previous, pending))
+        })?;
+        Ok(items)
+    })
 }
 
 pub(crate) fn put_session(session: &Session) -> Bytes {
@@ -260,15 +253,15 @@ pub(crate) fn put_session(session: &Session) -> Bytes {
 }
 
 pub(crate) fn read_session(value: &Bytes) -> Result<Session, Fault> {
-    let mut from = begin("session", value)?;
-    let incarnation = Incarnation { count: from.number()?, random: from.u64_le()? };
-    let mut session = Session { incarnation, mark: from.number()?, ..Session::default() };
-    for reply in from.list(read_reply)? {
-        session.push(reply);
-    }
-    if session.kept.len() as u64 > session.mark {
-        return Err(from.damaged("mark"));
-    }
-    from.finish()?;
-    Ok(session)
+    Reader::whole(value, "session", VERSION, |from| {
+        let incarnation = Incarnation { count: from.number()?, random: from.u64_le()? };
+        let mut session = Session { incarnation, mark: from.number()?, ..Session::default() };
+        for reply in from.list(read_reply)? {
+            session.push(reply);
+        }
+        if session.kept.len() as u64 > session.mark {
+            return Err(from.damaged("mark"));
+        }
+        Ok(session)
+    })
 }

@@ -1,6 +1,5 @@
 //! Sockets that say wrong things, too much, or too slowly.
 
-
 use resp::limits::{LINE_BYTES_MAX, UNAUTHENTICATED_BULK_BYTES_MAX};
 
 use crate::client::{Client, request};

@@ -15,9 +15,7 @@ use crate::limits::CHUNK_BYTES;
 pub(crate) const KIND: u8 = 3;
 
 pub(crate) fn key(version: Version, sequence: u32) -> Vec<u8> {
-    let mut key = version::prefix(KIND, version);
-    key.extend_from_slice(&sequence.to_be_bytes());
-    key
+    version::key(KIND, version, sequence)
 }
 
 /// The front of all change records of a version.
@@ -27,9 +25,7 @@ pub(crate) fn prefix(version: Version) -> Vec<u8> {
 
 pub(crate) fn decode_key(key: &[u8]) -> Result<Version, Bad> {
     let mut fields = Fields(key);
-    fields.u8()?;
-    let version = Version::take(&mut fields)?;
-    fields.u32()?;
+    let (version, _) = version::take_key(&mut fields)?;
     fields.end()?;
     Ok(version)
 }

@@ -14,8 +14,7 @@ use super::{Bad, Version};
 pub(crate) const KIND: u8 = 6;
 
 pub(crate) fn key(version: Version, sequence: u32, chunk: u32) -> Vec<u8> {
-    let mut key = version::prefix(KIND, version);
-    key.extend_from_slice(&sequence.to_be_bytes());
+    let mut key = version::key(KIND, version, sequence);
     key.extend_from_slice(&chunk.to_be_bytes());
     key
 }
@@ -23,9 +22,7 @@ pub(crate) fn key(version: Version, sequence: u32, chunk: u32) -> Vec<u8> {
 /// Version, sequence, chunk.
 pub(crate) fn decode_key(key: &[u8]) -> Result<(Version, u32, u32), Bad> {
     let mut fields = Fields(key);
-    fields.u8()?;
-    let version = Version::take(&mut fields)?;
-    let sequence = fields.bytes().map(u32::from_be_bytes)?;
+    let (version, sequence) = version::take_key(&mut fields)?;
     let chunk = fields.bytes().map(u32::from_be_bytes)?;
     fields.end()?;
     Ok((version, sequence, chunk))

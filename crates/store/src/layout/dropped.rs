@@ -12,9 +12,7 @@ use super::{Bad, Version};
 pub(crate) const KIND: u8 = 4;
 
 pub(crate) fn key(version: Version, sequence: u32) -> Vec<u8> {
-    let mut key = version::prefix(KIND, version);
-    key.extend_from_slice(&sequence.to_be_bytes());
-    key
+    version::key(KIND, version, sequence)
 }
 
 /// The front of all drops of a version.
@@ -24,11 +22,9 @@ pub(crate) fn prefix(version: Version) -> Vec<u8> {
 
 pub(crate) fn decode_key(key: &[u8]) -> Result<(Version, u32), Bad> {
     let mut fields = Fields(key);
-    fields.u8()?;
-    let version = Version::take(&mut fields)?;
-    let sequence = fields.bytes().map(u32::from_be_bytes)?;
+    let numbered = version::take_key(&mut fields)?;
     fields.end()?;
-    Ok((version, sequence))
+    Ok(numbered)
 }
 
 #[cfg(test)]

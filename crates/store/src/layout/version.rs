@@ -57,3 +57,16 @@ pub(crate) fn prefix(kind: u8, version: Version) -> Vec<u8> {
     key.extend_from_slice(&version.encode());
     key
 }
+
+/// `kind | version | sequence (4, big endian)`, the key of one of a version's records.
+pub(crate) fn key(kind: u8, version: Version, sequence: u32) -> Vec<u8> {
+    let mut key = prefix(kind, version);
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Version and sequence of such a key, off its front.
+pub(crate) fn take_key(fields: &mut Fields<'_>) -> Result<(Version, u32), Bad> {
+    fields.u8()?;
+    Ok((Version::take(fields)?, fields.bytes().map(u32::from_be_bytes)?))
+}

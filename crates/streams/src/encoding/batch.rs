@@ -48,12 +48,9 @@ impl Batch {
 
     /// What [`Batch::encode`] gave. A [`Fault`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Fault> {
-        let mut reader = Reader::new(bytes.clone(), "batch");
-        reader.version(VERSION)?;
-        let stamp = Stamp { now_ms: reader.number()? };
-        let runs = reader.list(read_run)?;
-        reader.finish()?;
-        Ok(Self { stamp, runs })
+        Reader::whole(bytes, "batch", VERSION, |from| {
+            Ok(Self { stamp: Stamp { now_ms: from.number()? }, runs: from.list(read_run)? })
+        })
     }
 }
 
@@ -68,11 +65,7 @@ impl Run {
 
     /// What [`Run::encode`] gave. A [`Fault`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Fault> {
-        let mut reader = Reader::new(bytes.clone(), "run");
-        reader.version(VERSION)?;
-        let run = read_run(&mut reader)?;
-        reader.finish()?;
-        Ok(run)
+        Reader::whole(bytes, "run", VERSION, read_run)
     }
 }
 

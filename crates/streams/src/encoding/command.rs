@@ -40,11 +40,7 @@ impl Command {
 
     /// What [`Command::encode`] gave. A [`Fault`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Fault> {
-        let mut reader = Reader::new(bytes.clone(), "command");
-        reader.version(VERSION)?;
-        let command = read_command(&mut reader)?;
-        reader.finish()?;
-        Ok(command)
+        Reader::whole(bytes, "command", VERSION, read_command)
     }
 }
 

@@ -38,11 +38,7 @@ impl Query {
 
     /// What [`Query::encode`] gave. A [`Fault`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Fault> {
-        let mut reader = Reader::new(bytes.clone(), "query");
-        reader.version(VERSION)?;
-        let query = read_query(&mut reader)?;
-        reader.finish()?;
-        Ok(query)
+        Reader::whole(bytes, "query", VERSION, read_query)
     }
 }
 

@@ -95,11 +95,7 @@ fn encode<E: Coded>(reply: &Reply<E>) -> Bytes {
 }
 
 fn decode<E: Coded>(bytes: &Bytes) -> Result<Reply<E>, Fault> {
-    let mut reader = Reader::new(bytes.clone(), "reply");
-    reader.version(VERSION)?;
-    let reply = read_reply(&mut reader)?;
-    reader.finish()?;
-    Ok(reply)
+    Reader::whole(bytes, "reply", VERSION, read_reply)
 }
 
 fn put_all<E: Coded>(to: &mut Vec<u8>, entries: &[E]) {
