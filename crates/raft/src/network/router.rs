@@ -268,6 +268,12 @@ impl Router {
         self.disk_free.store(bytes, Ordering::Relaxed);
     }
 
+    /// The least of any node that was heard of, this one included.
+    pub(crate) fn disk_free_lowest(&self) -> u64 {
+        let peers = lock(&self.peers);
+        peers.values().filter_map(|peer| peer.disk_free).fold(self.disk_free(), u64::min)
+    }
+
     pub(crate) fn peers(&self) -> BTreeMap<NodeId, Peer> {
         lock(&self.peers).clone()
     }

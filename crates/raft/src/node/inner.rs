@@ -167,9 +167,10 @@ impl Inner {
         }
         let running = self.running().ok_or(ProposeError::Expired)?;
         // A shard that is being refilled has no group here yet.
-        let otherwise =
-            if running.is_whole() { ProposeError::Stopped } else { ProposeError::Expired };
-        running.gateway(shard).ok_or(otherwise)
+        running.gateway(shard).ok_or_else(|| match running.is_whole() {
+            true => ProposeError::Stopped,
+            false => ProposeError::Expired,
+        })
     }
 
     /// A node whose disk is too full for a command that takes room: the shard's leader, or one of so

@@ -330,8 +330,12 @@ impl Running {
 
     /// See [`Inner::low_disk`].
     pub(crate) fn low_disk(&self, shard: ShardId, free_min: u64) -> Option<NodeId> {
-        let group = self.group(shard)?;
         let router = &self.node.upgrade()?.router;
+        // Almost always; this is asked for each write.
+        if router.disk_free_lowest() >= free_min {
+            return None;
+        }
+        let group = self.group(shard)?;
         let (me, heard) = (self.identity.node, router.peers());
         let free = |voter: NodeId| {
             if voter == me {

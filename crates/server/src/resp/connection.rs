@@ -12,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures::FutureExt;
 use resp::{RequestParser, Writer};
 use socket2::SockRef;
 use streams::command::Command;
@@ -220,14 +221,15 @@ impl Connection {
         // Grows by what came already at most: a length that was only announced takes no memory.
         let most = self.input.len().clamp(limits::READ_BYTES, limits::READ_BYTES_MAX);
         self.input.reserve(missing.clamp(limits::READ_BYTES, most));
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => self.closing = true,
-            Ok(bytes) => {
+        // Not `try_read_buf`: it takes a socket that was just emptied for readable, which costs a
+        // system call for each request.
+        match self.stream.read_buf(&mut self.input).now_or_never().transpose()? {
+            None => {}
+            Some(0) => self.closing = true,
+            Some(bytes) => {
                 self.door.counters.input_bytes.add(bytes);
                 self.session.client.note_active(self.door.now_ms());
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
         }
         Ok(())
     }
