@@ -31,7 +31,7 @@ pub mod state;
 mod supervisor;
 pub mod types;
 
-pub use node::{Driver, Failure, Member, Node, OpenStore, Options, Reads, World};
+pub use node::{Driver, Failure, Member, Node, Options, Reads, World};
 pub use shards::{
     NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
 };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Disk, Entropy, NodeId, ShardId};
-use store::Store;
+use store::Stores;
 use streams::command::Command;
 use streams::query::Query;
 use topology::{Addresses, MetaCommand, MetaReply};
@@ -21,10 +21,6 @@ pub(crate) mod running;
 
 use inner::Inner;
 
-/// Opens a store in a directory.
-pub type OpenStore =
-    Arc<dyn Fn(&std::path::Path) -> Result<Arc<dyn Store>, store::Error> + Send + Sync>;
-
 /// Everything that the world can change, handed in.
 #[derive(Clone)]
 pub struct World {
@@ -32,7 +28,7 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub link: Arc<dyn Link>,
-    pub open_store: OpenStore,
+    pub stores: Arc<dyn Stores>,
     pub driver: Driver,
 }
 

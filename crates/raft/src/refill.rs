@@ -122,7 +122,7 @@ async fn open(replica: &Arc<Replica>, at_least: u64) -> Result<SnapshotReader, S
 }
 
 /// Refills every shard that wasn't started, one after another, and starts it. Asks all peers in
-/// turn until one has what is needed.
+/// turn until one has what is needed. Then, and where none needed it, what damage left behind goes.
 pub(crate) async fn run(node: Arc<Inner>) {
     let Some(running) = node.running() else { return };
     for (shard, why) in &running.damaged() {

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +74,7 @@ impl Cluster {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             link: Arc::new(link),
-            open_store: Arc::new(move |_: &Path| Ok(Arc::new(store.clone()))),
+            stores: Arc::new(store),
             driver: Driver::Thread,
         };
         let node = Node::start(options, world).await.unwrap();

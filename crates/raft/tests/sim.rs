@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,7 +117,7 @@ impl Sim {
             clock: machine.clock.clone(),
             entropy: self.entropy.clone(),
             link,
-            open_store: Arc::new(move |_: &Path| Ok(Arc::new(store.clone()))),
+            stores: Arc::new(store),
             driver: Driver::Task,
         };
         machine.node = Some(Node::start(options, world).await.unwrap());
@@ -149,6 +148,14 @@ impl Sim {
 
     fn statuses(&self) -> Vec<NodeStatus> {
         self.nodes().map(|node| node.status()).collect()
+    }
+
+    fn all(&self) -> Vec<NodeId> {
+        self.members.keys().copied().collect()
+    }
+
+    fn all_but(&self, one: NodeId) -> Vec<NodeId> {
+        self.members.keys().copied().filter(|id| *id != one).collect()
     }
 
     fn leader(&self, shard: ShardId) -> NodeId {
@@ -214,6 +221,35 @@ impl Sim {
         clients
     }
 
+    /// Load for a while, and nothing else.
+    async fn loaded(&self, on: &[NodeId], seconds: u64) -> Told {
+        let told = Arc::default();
+        ended(self.load(on, Instant::now() + Duration::from_secs(seconds), &told)).await;
+        std::mem::take(&mut told.lock().unwrap())
+    }
+
+    /// A follower of the first shard that has checkpoints of all shards after some load, with the
+    /// beginning of its log purged; the other nodes; and what was written.
+    async fn checkpointed(&self) -> (NodeId, Vec<NodeId>, Told) {
+        let node = self.other(self.leader(ShardId(0)));
+        let others = self.all_but(node);
+        let told = self.loaded(&others, 6).await;
+        let all = |sim: &Self| {
+            let status = sim.node(node).status();
+            status.shards.iter().all(|shard| shard.checkpoint_index > 0)
+        };
+        self.until("checkpointed", Duration::from_secs(40), all).await;
+        self.agree().await;
+        (node, others, told)
+    }
+
+    /// Everything is as it was promised, once the cluster has come to rest.
+    async fn settle(&self, told: &Told) {
+        self.ready().await;
+        self.agree().await;
+        self.check(told).await;
+    }
+
     /// Reads everything back and compares.
     async fn check(&self, told: &Told) {
         let node = self.nodes().next().unwrap();
@@ -272,212 +308,187 @@ async fn write(node: &Node, value: u64, told: &Mutex<Told>) {
     }
 }
 
-/// Load on the unhurt nodes through a fault; then everything must be as it was promised.
-async fn through(mut sim: Sim, on: Vec<NodeId>, fault: impl AsyncFnOnce(&mut Sim)) -> (Sim, Told) {
-    let told = Arc::new(Mutex::new(Told::default()));
-    let clients = sim.load(&on, Instant::now() + Duration::from_secs(8), &told);
-    sleep(Duration::from_secs(1)).await;
-    fault(&mut sim).await;
+/// Waits for clients to end: each has its deadline.
+async fn ended(clients: Vec<Client>) {
     for client in clients {
         timeout(Duration::from_secs(60), client).await.unwrap().unwrap();
     }
-    sim.ready().await;
-    sim.agree().await;
-    let told = std::mem::take(&mut *told.lock().unwrap());
-    sim.check(&told).await;
-    (sim, told)
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var("WEIR_TEST_SEEDS").ok().and_then(|count| count.parse().ok());
-    let first = std::env::var("WEIR_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let first = first.unwrap_or(1);
-    first..first + count.unwrap_or(1)
+/// Load on the unhurt nodes through a fault; then everything must be as it was promised.
+async fn through(sim: &mut Sim, on: &[NodeId], fault: impl AsyncFnOnce(&mut Sim)) -> Told {
+    let told = Arc::default();
+    let clients = sim.load(on, Instant::now() + Duration::from_secs(8), &told);
+    sleep(Duration::from_secs(1)).await;
+    fault(sim).await;
+    ended(clients).await;
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    sim.settle(&told).await;
+    told
+}
+
+/// A cluster that has formed, for each seed that is asked for.
+fn scenario(test: impl AsyncFn(&mut Sim)) {
+    scenario_keeping(256 << 20, test);
+}
+
+/// The same, with so many bytes of journal kept for followers that are away.
+fn scenario_keeping(kept_bytes: u64, test: impl AsyncFn(&mut Sim)) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let first: u64 = number("WEIR_TEST_SEED").unwrap_or(1);
+    for seed in first..first + number("WEIR_TEST_SEEDS").unwrap_or(1) {
+        run(seed, async |mut sim| {
+            sim.kept_bytes = kept_bytes;
+            sim.formed().await;
+            test(&mut sim).await;
+        });
+    }
+}
+
+impl Told {
+    fn without_errors(&self, sim: &Sim) {
+        assert!(self.unknown.is_empty(), "seed {}: clients saw an error", sim.seed);
+    }
 }
 
 #[test]
 fn a_lost_leader_is_only_latency_to_clients_of_others() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let leader = sim.leader(ShardId(0));
-            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != leader).collect();
-            let (_, told) = through(sim, on, async |sim| {
-                sim.crash(leader);
-                sleep(Duration::from_secs(5)).await;
-                sim.start(leader).await;
-            })
-            .await;
-            assert!(told.unknown.is_empty(), "seed {seed}: clients saw an error");
-            assert!(told.longest < Duration::from_secs(6), "{:?}", told.longest);
-        });
-    }
+    scenario(async |sim| {
+        let leader = sim.leader(ShardId(0));
+        let told = through(sim, &sim.all_but(leader), async |sim| {
+            sim.crash(leader);
+            sleep(Duration::from_secs(5)).await;
+            sim.start(leader).await;
+        })
+        .await;
+        told.without_errors(sim);
+        assert!(told.longest < Duration::from_secs(6), "{:?}", told.longest);
+    });
 }
 
 #[test]
 fn a_lost_follower_is_hardly_noticed() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let leader = sim.leader(ShardId(0));
-            let follower = sim.other(leader);
-            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != follower).collect();
-            let (_, told) = through(sim, on, async |sim| {
-                sim.crash(follower);
-                sleep(Duration::from_secs(5)).await;
-                sim.start(follower).await;
-            })
-            .await;
-            assert!(told.unknown.is_empty(), "seed {seed}: clients saw an error");
-        });
-    }
+    scenario(async |sim| {
+        let follower = sim.other(sim.leader(ShardId(0)));
+        let told = through(sim, &sim.all_but(follower), async |sim| {
+            sim.crash(follower);
+            sleep(Duration::from_secs(5)).await;
+            sim.start(follower).await;
+        })
+        .await;
+        told.without_errors(sim);
+    });
 }
 
 #[test]
 fn all_power_lost_at_once_loses_nothing_acknowledged() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let told = Arc::new(Mutex::new(Told::default()));
-            let on: Vec<_> = sim.members.keys().copied().collect();
-            let clients = sim.load(&on, Instant::now() + Duration::from_secs(4), &told);
-            sleep(Duration::from_secs(3)).await;
-            on.iter().for_each(|id| sim.crash(*id));
-            for client in clients {
-                timeout(Duration::from_secs(60), client).await.unwrap().unwrap();
-            }
-            for id in &on {
-                sim.start(*id).await;
-            }
-            sim.ready().await;
-            sim.agree().await;
-            let told = std::mem::take(&mut *told.lock().unwrap());
-            assert!(told.added.len() > 50, "{}", told.added.len());
-            sim.check(&told).await;
-        });
-    }
+    scenario(async |sim| {
+        let all = sim.all();
+        let told = Arc::default();
+        let clients = sim.load(&all, Instant::now() + Duration::from_secs(4), &told);
+        sleep(Duration::from_secs(3)).await;
+        all.iter().for_each(|id| sim.crash(*id));
+        ended(clients).await;
+        for id in all {
+            sim.start(id).await;
+        }
+        let told = std::mem::take(&mut *told.lock().unwrap());
+        assert!(told.added.len() > 50, "{}", told.added.len());
+        sim.settle(&told).await;
+    });
 }
 
 #[test]
 fn a_leader_that_is_parted_from_the_others_answers_nothing_wrong() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let leader = sim.leader(ShardId(0));
-            let on: Vec<_> = sim.members.keys().copied().collect();
-            through(sim, on, async |sim| {
-                sim.net.isolate(leader);
-                sleep(Duration::from_secs(5)).await;
-                sim.net.heal();
-            })
-            .await;
-        });
-    }
+    scenario(async |sim| {
+        let leader = sim.leader(ShardId(0));
+        through(sim, &sim.all(), async |sim| {
+            sim.net.isolate(leader);
+            sleep(Duration::from_secs(5)).await;
+            sim.net.heal();
+        })
+        .await;
+    });
 }
 
 #[test]
 fn a_leader_that_is_heard_and_hears_nothing_is_replaced() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let leader = sim.leader(ShardId(0));
-            let on: Vec<_> = sim.members.keys().copied().collect();
-            through(sim, on, async |sim| {
-                let others = sim.members.keys().copied().filter(|id| *id != leader);
-                others.for_each(|other| sim.net.block(other, leader));
-                sleep(Duration::from_secs(5)).await;
-                sim.net.heal();
-            })
-            .await;
-        });
-    }
+    scenario(async |sim| {
+        let leader = sim.leader(ShardId(0));
+        through(sim, &sim.all(), async |sim| {
+            sim.all_but(leader).into_iter().for_each(|other| sim.net.block(other, leader));
+            sleep(Duration::from_secs(5)).await;
+            sim.net.heal();
+        })
+        .await;
+    });
 }
 
 #[test]
 fn a_follower_that_was_away_too_long_gets_a_snapshot() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.kept_bytes = 128 << 10;
-            sim.formed().await;
-            let follower = sim.other(sim.leader(ShardId(0)));
-            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != follower).collect();
-            sim.crash(follower);
-            let told = Arc::new(Mutex::new(Told::default()));
-            let clients = sim.load(&on, Instant::now() + Duration::from_secs(10), &told);
-            for client in clients {
-                timeout(Duration::from_secs(120), client).await.unwrap().unwrap();
-            }
-            sim.start(follower).await;
-            sim.ready().await;
-            sim.agree().await;
-            let told = std::mem::take(&mut *told.lock().unwrap());
-            sim.check(&told).await;
-            let status = sim.node(follower).status();
-            let first = |shard: &raft::ShardStatus| shard.checkpoint_index;
-            assert!(status.shards.iter().any(|shard| first(shard) > 0), "{status:#?}");
-        });
-    }
+    scenario_keeping(128 << 10, async |sim| {
+        let follower = sim.other(sim.leader(ShardId(0)));
+        sim.crash(follower);
+        let told = sim.loaded(&sim.all_but(follower), 10).await;
+        sim.start(follower).await;
+        sim.settle(&told).await;
+        let status = sim.node(follower).status();
+        let first = |shard: &raft::ShardStatus| shard.checkpoint_index;
+        assert!(status.shards.iter().any(|shard| first(shard) > 0), "{status:#?}");
+    });
 }
 
 #[test]
 fn a_lost_node_is_replaced_under_a_new_id_while_writes_go_on() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let lost = NodeId(1 + sim.entropy.below(3));
-            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != lost).collect();
-            let (_, told) = through(sim, on.clone(), async |sim| {
-                sim.crash(lost);
-                let member = Member { peer: "n4".into(), ..Member::default() };
-                let new = sim.node(on[0]).replace(lost, member.clone()).await.unwrap();
-                assert_eq!(new, NodeId(4));
-                sim.members.insert(new, member);
-                sim.add_machine(new);
-                sim.start(new).await;
-                let replaced = |sim: &Sim| {
-                    sim.statuses().iter().all(|status| {
-                        let settled = |shard: &raft::ShardStatus| {
-                            shard.voters.len() == 3
-                                && shard.voters.contains(&new)
-                                && !shard.voters.contains(&lost)
-                        };
-                        status.shards.len() == usize::from(SHARDS) + 1
-                            && status.shards.iter().all(settled)
-                            && status.peers.iter().all(|peer| peer.node != lost)
-                            && status.node_id_next == 5
-                    })
-                };
-                sim.until("replaced", Duration::from_secs(60), replaced).await;
-            })
-            .await;
-            assert!(told.unknown.is_empty(), "seed {seed}: clients saw an error");
-        });
-    }
+    scenario(async |sim| {
+        let lost = NodeId(1 + sim.entropy.below(3));
+        let on = sim.all_but(lost);
+        let told = through(sim, &on, async |sim| {
+            sim.crash(lost);
+            let member = Member { peer: "n4".into(), ..Member::default() };
+            let new = sim.node(on[0]).replace(lost, member.clone()).await.unwrap();
+            assert_eq!(new, NodeId(4));
+            sim.members.insert(new, member);
+            sim.add_machine(new);
+            sim.start(new).await;
+            let replaced = |sim: &Sim| {
+                sim.statuses().iter().all(|status| {
+                    let settled = |shard: &raft::ShardStatus| {
+                        shard.voters.len() == 3
+                            && shard.voters.contains(&new)
+                            && !shard.voters.contains(&lost)
+                    };
+                    status.shards.len() == usize::from(SHARDS) + 1
+                        && status.shards.iter().all(settled)
+                        && status.peers.iter().all(|peer| peer.node != lost)
+                        && status.node_id_next == 5
+                })
+            };
+            sim.until("replaced", Duration::from_secs(60), replaced).await;
+        })
+        .await;
+        told.without_errors(sim);
+    });
 }
 
 #[test]
 fn a_group_whose_core_panics_is_built_anew() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.formed().await;
-            let on: Vec<_> = sim.members.keys().copied().collect();
-            let (_, told) = through(sim, on, async |sim| {
-                let leader = sim.leader(ShardId(0));
-                sim.node(leader).panic_core(ShardId(0)).await;
-                sleep(Duration::from_secs(3)).await;
-                let follower = sim.other(sim.leader(ShardId(1)));
-                sim.node(follower).panic_core(ShardId(1)).await;
-            })
-            .await;
-            assert!(told.unknown.is_empty(), "seed {seed}: clients saw an error");
-        });
-    }
+    scenario(async |sim| {
+        let told = through(sim, &sim.all(), async |sim| {
+            let leader = sim.leader(ShardId(0));
+            sim.node(leader).panic_core(ShardId(0)).await;
+            sleep(Duration::from_secs(3)).await;
+            let follower = sim.other(sim.leader(ShardId(1)));
+            sim.node(follower).panic_core(ShardId(1)).await;
+        })
+        .await;
+        told.without_errors(sim);
+    });
 }
 
 #[test]
 fn a_node_whose_data_is_gone_never_votes_under_its_old_id() {
-    run(3, async |mut sim| {
-        sim.formed().await;
+    scenario(async |sim| {
         let emptied = NodeId(2);
         sim.crash(emptied);
         sim.add_machine(emptied);
@@ -492,65 +503,94 @@ fn a_node_whose_data_is_gone_never_votes_under_its_old_id() {
 #[cfg(tokio_unstable)]
 #[test]
 fn a_seed_gives_the_same_history_again() {
-    let messages = |seed| {
-        let counted = Arc::new(Mutex::new(0));
-        let out = counted.clone();
+    let history = |seed| {
+        let history = Arc::new(Mutex::new((0, BTreeMap::new())));
+        let out = history.clone();
         run(seed, async move |mut sim| {
             sim.formed().await;
             let leader = sim.leader(ShardId(0));
-            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != leader).collect();
-            let (sim, told) = through(sim, on, async |sim| {
+            let told = through(&mut sim, &sim.all_but(leader), async |sim| {
                 sim.crash(leader);
                 sleep(Duration::from_secs(3)).await;
                 sim.start(leader).await;
             })
             .await;
-            *out.lock().unwrap() = sim.net.messages() * 1_000_000 + told.added.len() as u64;
+            *out.lock().unwrap() = (sim.net.messages(), told.added);
         });
-        *counted.lock().unwrap()
+        std::mem::take(&mut *history.lock().unwrap())
     };
-    assert_eq!(messages(11), messages(11));
-    assert_ne!(messages(11), messages(12));
+    assert_eq!(history(11), history(11));
+    assert_ne!(history(11), history(12));
 }
 
 #[test]
 fn a_node_with_a_damaged_shard_is_refilled_by_a_peer_and_its_other_shards_go_on() {
-    for seed in seeds() {
-        run(seed, async |mut sim| {
-            sim.kept_bytes = 128 << 10;
-            sim.formed().await;
-            let node = sim.other(sim.leader(ShardId(0)));
-            let on: Vec<_> = sim.members.keys().copied().filter(|id| *id != node).collect();
-            // Long enough for checkpoints and for the beginning of the log to be purged.
-            let told = Arc::new(Mutex::new(Told::default()));
-            for client in sim.load(&on, Instant::now() + Duration::from_secs(6), &told) {
-                timeout(Duration::from_secs(120), client).await.unwrap().unwrap();
-            }
-            let told = std::mem::take(&mut *told.lock().unwrap());
-            let checkpoint =
-                |status: &NodeStatus| status.shards.iter().all(|shard| shard.checkpoint_index > 0);
-            sim.until("checkpointed", Duration::from_secs(40), |sim| {
-                checkpoint(&sim.node(node).status())
-            })
-            .await;
-            sim.crash(node);
-            sim.machines[&node].store.damage_shard(ShardId(0));
-            sim.start(node).await;
-            let shards: Vec<_> =
-                sim.node(node).status().shards.iter().map(|one| one.shard).collect();
-            assert!(!shards.contains(&ShardId(0)), "it must not vote before it is refilled");
-            assert!(shards.contains(&ShardId(1)), "the others go on");
-            assert!(!sim.node(node).status().ready);
-            sim.ready().await;
-            sim.agree().await;
-            sim.check(&told).await;
+    scenario_keeping(128 << 10, async |sim| {
+        let (node, _, told) = sim.checkpointed().await;
+        sim.crash(node);
+        sim.machines[&node].store.damage_shard(ShardId(0));
+        sim.start(node).await;
+        let status = sim.node(node).status();
+        let shards: Vec<_> = status.shards.iter().map(|one| one.shard).collect();
+        assert!(!shards.contains(&ShardId(0)), "it must not vote before it is refilled");
+        assert!(shards.contains(&ShardId(1)), "the others go on");
+        assert!(!status.ready);
+        sim.settle(&told).await;
 
-            // The replacement is its own from here on.
-            sim.crash(node);
-            sim.start(node).await;
-            assert_eq!(sim.node(node).status().shards.len(), shards.len() + 1);
-            sim.ready().await;
-            sim.agree().await;
-        });
-    }
+        // The replacement is its own from here on.
+        sim.crash(node);
+        sim.start(node).await;
+        assert_eq!(sim.node(node).status().shards.len(), shards.len() + 1);
+        sim.settle(&told).await;
+    });
+}
+
+#[test]
+fn a_store_that_does_not_open_is_set_aside_and_refilled_before_its_node_votes() {
+    scenario_keeping(128 << 10, async |sim| {
+        let (node, others, told) = sim.checkpointed().await;
+        let store = sim.machines[&node].store.clone();
+        sim.crash(node);
+        sim.crash(others[0]);
+        store.make_unreadable();
+        sim.start(node).await;
+        let status = sim.node(node).status();
+        assert!(status.shards.is_empty(), "it must not vote before it is refilled: {status:#?}");
+        assert!(!status.ready);
+        assert_eq!(store.aside_count(), 1, "kept until there is a replacement of every shard");
+        // One other is a majority with it, once it has its vote back.
+        sim.settle(&told).await;
+        let removed = |_: &Sim| store.aside_count() == 0;
+        sim.until("rid of the damaged store", Duration::from_secs(10), removed).await;
+        sim.start(others[0]).await;
+        sim.settle(&told).await;
+
+        // The replacement is its own from here on.
+        sim.crash(node);
+        sim.start(node).await;
+        assert_eq!(sim.node(node).status().shards.len(), usize::from(SHARDS) + 1);
+        sim.settle(&told).await;
+    });
+}
+
+#[test]
+fn a_store_that_held_no_checkpoint_yet_is_made_anew_from_the_journal() {
+    scenario(async |sim| {
+        let node = sim.other(sim.leader(ShardId(0)));
+        let told = Mutex::default();
+        for value in 0..2 * KEYS {
+            write(&sim.node(node), value, &told).await;
+        }
+        let told = told.into_inner().unwrap();
+        let status = sim.node(node).status();
+        assert!(status.shards.iter().all(|shard| shard.checkpoint_index == 0), "{status:#?}");
+        let store = sim.machines[&node].store.clone();
+        sim.crash(node);
+        store.make_unreadable();
+        sim.start(node).await;
+        assert_eq!(sim.node(node).status().shards.len(), usize::from(SHARDS) + 1);
+        let removed = |_: &Sim| store.aside_count() == 0;
+        sim.until("rid of the damaged store", Duration::from_secs(10), removed).await;
+        sim.settle(&told).await;
+    });
 }

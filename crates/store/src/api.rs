@@ -7,7 +7,8 @@
 //! ```
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::ShardId;
 use bytes::Bytes;
@@ -108,6 +109,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Bytes on disk.
     fn bytes_on_disk(&self) -> Result<u64, Error>;
+}
+
+/// Where nodes' stores are: opened, and put out of the way.
+pub trait Stores: Send + Sync + 'static {
+    /// Opens the store in `dir`, or makes one there. [`Error::Unreadable`] for one that is damaged
+    /// as a whole.
+    fn open(&self, dir: &Path) -> Result<Arc<dyn Store>, Error>;
+
+    /// Renames a store that can't be read, so that a new one can be made in its place, and says its
+    /// new name. No process may have it open. It is removed when every shard has its replacement.
+    fn set_aside(&self, dir: &Path) -> io::Result<PathBuf>;
+
+    /// Removes the stores that were set aside from `dir`.
+    fn remove_set_aside(&self, dir: &Path) -> io::Result<()>;
 }
 
 /// Why a store can't do what it is asked. None of these is retried.

@@ -1,15 +1,33 @@
-//! A damaged store under another name. Never decides when.
+//! The stores of nodes on disk: opened, and a damaged one put under another name. Never decides when.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::api::{Error, Store, Stores};
 use crate::durable::sync_dir;
-use crate::on_sled::{beside, parent};
+use crate::on_sled::{Options, Sled, beside, parent};
 
-/// Renames a damaged store, so that a new one can be made in its place, and says its new name. No
-/// process may have it open. It is removed when every shard has its replacement.
-pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+/// Stores in sled, opened so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnDisk(pub Options);
+
+impl Stores for OnDisk {
+    fn open(&self, dir: &Path) -> Result<Arc<dyn Store>, Error> {
+        Ok(Arc::new(Sled::open(dir, self.0)?))
+    }
+
+    fn set_aside(&self, dir: &Path) -> io::Result<PathBuf> {
+        set_aside(dir)
+    }
+
+    fn remove_set_aside(&self, dir: &Path) -> io::Result<()> {
+        remove_set_aside(dir)
+    }
+}
+
+fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     let names = (1..u32::MAX).map(|number| beside(dir, &format!("damaged-{number}")));
     let aside = names.into_iter().find(|name| !name.exists()).expect("a number is free");
     fs::rename(dir, &aside)?;
@@ -17,8 +35,7 @@ pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// Removes the damaged stores that were set aside from `dir`: every shard has its replacement.
-pub fn remove_set_aside(dir: &Path) -> io::Result<()> {
+fn remove_set_aside(dir: &Path) -> io::Result<()> {
     let Some(name) = dir.file_name() else { return Ok(()) };
     let prefix = format!("{}.damaged-", name.to_string_lossy());
     let entries = match fs::read_dir(parent(dir)) {

@@ -14,8 +14,8 @@ mod memory;
 mod on_sled;
 mod verify;
 
-pub use api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
-pub use aside::{remove_set_aside, set_aside};
+pub use api::{CheckpointNumber, Error, Part, Pin, Root, Store, Stores, Switch};
+pub use aside::OnDisk;
 pub use durable::is_in_effect as sync_fence_in_effect;
 pub use limits::{PART_KEY_BYTES_MAX, PUT_PARTS_MAX};
 pub use memory::{Memory, SwitchFault};

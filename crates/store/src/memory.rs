@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::ShardId;
 use bytes::Bytes;
 
-use crate::api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
+use crate::api::{CheckpointNumber, Error, Part, Pin, Root, Store, Stores, Switch};
 use crate::limits::{check_parts, check_switch};
 
 /// A store in memory. Clones share their contents, so a simulated node keeps one clone as its disk
@@ -31,6 +32,10 @@ pub enum SwitchFault {
 #[derive(Debug, Default)]
 struct Contents {
     shards: BTreeMap<ShardId, Shard>,
+    /// The store doesn't open until it is set aside.
+    unreadable: bool,
+    /// Stores that were set aside and are not removed.
+    aside_count: usize,
     /// Counts down at each switch; at zero that switch fails.
     switch_fault: Option<(u64, SwitchFault)>,
 }
@@ -87,6 +92,17 @@ impl Memory {
         self.lock().shards.entry(shard).or_default().damaged = true;
     }
 
+    /// Damages the store as a whole: [`Stores::open`] answers [`Error::Unreadable`] until it is set
+    /// aside.
+    pub fn make_unreadable(&self) {
+        self.lock().unreadable = true;
+    }
+
+    /// How many stores were set aside and are not removed.
+    pub fn aside_count(&self) -> usize {
+        self.lock().aside_count
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +145,28 @@ impl Memory {
             None => Ok(()),
             Some(_) => Err(Error::Io(io::Error::other("a switch was told to fail"))),
         }
+    }
+}
+
+/// One store, whatever the directory.
+impl Stores for Memory {
+    fn open(&self, _dir: &Path) -> Result<Arc<dyn Store>, Error> {
+        if self.lock().unreadable {
+            return Err(Error::Unreadable("made so on demand".to_owned()));
+        }
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn set_aside(&self, dir: &Path) -> io::Result<PathBuf> {
+        let mut contents = self.lock();
+        let aside_count = contents.aside_count + 1;
+        *contents = Contents { aside_count, ..Contents::default() };
+        Ok(dir.with_extension(format!("damaged-{aside_count}")))
+    }
+
+    fn remove_set_aside(&self, _dir: &Path) -> io::Result<()> {
+        self.lock().aside_count = 0;
+        Ok(())
     }
 }
 
@@ -348,6 +386,20 @@ mod tests {
             let value = store.get(SHARD, b"a").unwrap().unwrap();
             assert_eq!(value, format!("a@{kept}"));
         }
+    }
+
+    #[test]
+    fn an_unreadable_store_opens_again_empty_once_it_is_set_aside() {
+        let (store, dir) = (Memory::new(), Path::new("/data/store"));
+        put(&store, 1, "a");
+        switch(&store, 1).unwrap();
+        store.make_unreadable();
+        assert!(matches!(store.open(dir), Err(Error::Unreadable(_))));
+        assert!(store.set_aside(dir).unwrap().ends_with("store.damaged-1"));
+        assert_eq!(store.open(dir).unwrap().root(SHARD).unwrap(), None);
+        assert_eq!(store.aside_count(), 1);
+        store.remove_set_aside(dir).unwrap();
+        assert_eq!(store.aside_count(), 0);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Inner {
         self.router.start(self.clone());
         let forming = crate::forming::run(self.clone());
         self.spawn(forming);
-        if self.running().is_some_and(|running| !running.damaged().is_empty()) {
+        if self.running().is_some() {
             self.spawn(crate::refill::run(self.clone()));
         }
         let supervisor = crate::supervisor::run(self.clone());

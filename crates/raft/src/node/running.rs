@@ -217,11 +217,13 @@ impl Running {
         self.places.iter().filter_map(damage).collect()
     }
 
-    /// Every damaged shard has its replacement.
+    /// Every damaged shard has its replacement: neither notes nor what was set aside is needed.
     pub(crate) fn forget_damage(&self, node: &Arc<Inner>) -> Result<(), Failure> {
         let dir = &node.options.data_dir;
-        forget_damaged(&*node.world.disk, dir).map_err(refused)?;
-        let removed = store::remove_set_aside(&dir.join(STORE_DIR));
+        if !self.damaged().is_empty() {
+            forget_damaged(&*node.world.disk, dir).map_err(refused)?;
+        }
+        let removed = node.world.stores.remove_set_aside(&dir.join(STORE_DIR));
         removed.map_err(|error| failure_of(&Broken::Store(error.into())))
     }
 
@@ -423,12 +425,13 @@ fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer)
 /// Opens the store. One that can't be read is set aside: its shards are refilled by peers.
 fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
     let dir = node.options.data_dir.join(STORE_DIR);
-    let opened = match (node.world.open_store)(&dir) {
+    let stores = &node.world.stores;
+    let opened = match stores.open(&dir) {
         Err(store::Error::Unreadable(why)) => {
-            let aside = store::set_aside(&dir).map_err(store::Error::from);
+            let aside = stores.set_aside(&dir).map_err(store::Error::from);
             let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
             tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
-            (node.world.open_store)(&dir)
+            stores.open(&dir)
         }
         opened => opened,
     };

@@ -1,12 +1,10 @@
 //! The configuration in the words of the shards. Never a default of its own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use raft::link::Link;
 use raft::{Driver, Member, Options, Reads};
-use store::Store;
 
 use super::World;
 use crate::config::{self, Config};
@@ -62,9 +60,7 @@ pub(super) fn world(world: &World, link: Arc<dyn Link>, memory_bytes: u64) -> ra
         clock: Arc::clone(&world.clock),
         entropy: Arc::clone(&world.entropy),
         link,
-        open_store: Arc::new(move |dir: &Path| {
-            Ok(Arc::new(store::Sled::open(dir, options)?) as Arc<dyn Store>)
-        }),
+        stores: Arc::new(store::OnDisk(options)),
         driver: Driver::Thread,
     }
 }
