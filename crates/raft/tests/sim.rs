@@ -509,7 +509,8 @@ fn a_seed_gives_the_same_history_again() {
         run(seed, async move |mut sim| {
             sim.formed().await;
             let leader = sim.leader(ShardId(0));
-            let told = through(&mut sim, &sim.all_but(leader), async |sim| {
+            let on = sim.all_but(leader);
+            let told = through(&mut sim, &on, async |sim| {
                 sim.crash(leader);
                 sleep(Duration::from_secs(3)).await;
                 sim.start(leader).await;
