@@ -160,12 +160,18 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn connected(&self, peer: NodeId, up: bool);
 }
 
+/// For how long the frame that was under way least tells a peer's clock: longer than a machine that
+/// has too much to do delays every frame, shorter than a clock may be wrong unnoticed.
+const OFFSET_KEPT: Duration = Duration::from_secs(5);
+
 /// What is known of a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) connected: bool,
-    /// Its clock less ours, in milliseconds.
+    /// Its clock less ours, in milliseconds: of the frame that was under way least.
     pub(crate) clock_offset_ms: Option<i64>,
+    /// When that frame arrived.
+    clock_heard: Duration,
     pub(crate) disk_free: Option<u64>,
 }
 
@@ -372,9 +378,14 @@ impl Router {
     fn note(&self, envelope: &Envelope) {
         let now = self.clock.wall_ms();
         let offset = i128::from(envelope.clock_ms) - i128::from(now);
+        let offset = i64::try_from(offset).ok();
+        let heard = self.clock.monotonic();
         let mut peers = lock(&self.peers);
         let peer = peers.entry(envelope.from).or_default();
-        peer.clock_offset_ms = i64::try_from(offset).ok();
+        // A frame that had to wait makes its sender's clock look slow, never fast.
+        if offset > peer.clock_offset_ms || heard.saturating_sub(peer.clock_heard) > OFFSET_KEPT {
+            (peer.clock_offset_ms, peer.clock_heard) = (offset, heard);
+        }
         peer.disk_free = Some(envelope.disk_free);
     }
 

@@ -104,6 +104,28 @@ fn every_frame_tells_clock_and_disk_of_its_sender() {
     assert_eq!((peer.clock_offset_ms, peer.disk_free), (Some(250), Some(9)));
 }
 
+/// A node that was stopped for a while found its peers' frames waiting, took its own clock for the one
+/// that is fast, and gave up what it led.
+#[test]
+fn a_frame_that_waited_does_not_move_its_senders_clock() {
+    let clock = Arc::new(ManualClock::at(10_000));
+    let me = Me { cluster: CLUSTER, node: NodeId(1), settings: 5, ..Me::default() };
+    let router = Router::new(Arc::new(Deaf::default()), clock.clone(), me);
+    let hear = |clock_ms| {
+        let mut frame = frame(Vec::new());
+        frame.envelope.clock_ms = clock_ms;
+        router.frame(frame).unwrap();
+        router.peers()[&NodeId(2)].clock_offset_ms
+    };
+    assert_eq!(hear(6_000), Some(-4_000));
+    assert_eq!(hear(10_010), Some(10));
+    assert_eq!(hear(7_000), Some(10));
+    assert_eq!(hear(10_012), Some(12));
+    // A clock that stays slow is slow.
+    clock.advance(Duration::from_secs(6));
+    assert_eq!(hear(14_000), Some(-2_000));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_with_its_answer_its_connection_or_its_deadline() {
     let (router, link) = router();
