@@ -78,6 +78,8 @@ pub struct Envelope {
     pub clock_ms: u64,
     /// Bytes free on the sender's disk.
     pub disk_free: u64,
+    /// The sender takes no entries until its checkpoints have caught up.
+    pub pressed: bool,
 }
 
 /// Messages that arrived together.

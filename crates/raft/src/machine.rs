@@ -27,6 +27,12 @@ pub trait Machine: Any + Send {
         false
     }
 
+    /// Whether this node has more to write to its store than it should take on: nothing more is to
+    /// be proposed or taken from a leader until checkpoints have caught up.
+    fn is_pressed(&self) -> bool {
+        false
+    }
+
     /// Takes everything that changed since the last call, and counts as clean from here on. What
     /// is taken stays readable in the machine until [`Machine::switched`].
     fn checkpoint(&mut self) -> Contents;

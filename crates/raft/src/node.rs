@@ -184,6 +184,19 @@ impl Node {
         }
     }
 
+    /// Has nothing taken to the store any more, or again, as where the disk takes nothing. For
+    /// simulation: only [`Driver::Task`] looks at it.
+    pub fn hold_checkpoints(&self, hold: bool) {
+        if let Some(running) = self.0.running() {
+            running.hold_checkpoints(hold);
+        }
+    }
+
+    /// Bytes that this node's shards hold in memory because they aren't in the store yet.
+    pub fn dirty_bytes(&self) -> usize {
+        self.0.running().map_or(0, inner::Running::dirty_bytes)
+    }
+
     /// Puts a new node, with the returned id, into the place of one that is lost, in every shard.
     /// Returns once the meta group has it; the shards follow behind it.
     ///

@@ -20,7 +20,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::LeaderClock;
 use crate::gateway::{Failed, RunOutcome};
-use crate::machine::data::Data;
 use crate::shard::Group;
 use crate::types::{Proposal, TypeConfig};
 
@@ -104,8 +103,7 @@ impl Proposer {
     /// Whether what waits must go on waiting until checkpoints have caught up: then the gateways'
     /// budgets fill, and clients are told that this node is busy.
     fn is_pressed(&self) -> bool {
-        let pressed = |data: &mut Data| data.is_pressed();
-        !self.waiting.is_empty() && self.group.replica.with(pressed)
+        !self.waiting.is_empty() && self.group.replica.is_pressed()
     }
 
     /// Forms an entry of what waits and hands it to openraft.

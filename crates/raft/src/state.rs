@@ -197,6 +197,11 @@ impl Replica {
         self.lock().machine.is_filling()
     }
 
+    /// See [`Machine::is_pressed`].
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.lock().machine.is_pressed()
+    }
+
     /// Whether anything was applied since the last checkpoint, and none is being written.
     pub(crate) fn has_changes(&self) -> bool {
         self.lock().may_fix()

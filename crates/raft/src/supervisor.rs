@@ -40,6 +40,7 @@ pub(crate) async fn run(node: Arc<Inner>) {
         tokio::time::sleep(EVERY).await;
         measure_disk(&node);
         let Some(running) = node.running() else { continue };
+        node.router.set_pressed(running.is_pressed());
         node.tell_peers();
         if let Err(failure) = rebuild(running).await {
             return node.fail(failure);
@@ -106,12 +107,17 @@ impl Commits {
     }
 }
 
-/// The connected voter that has most.
+/// The connected voter that has most, of those that take entries: another one could not become
+/// leader, and the attempt would only cost an election.
 fn furthest(node: &Inner, group: &Group) -> Option<NodeId> {
     let metrics = group.metrics();
     let replication = metrics.replication.as_ref()?;
-    let others = group.voters().into_iter().filter(|voter| node.router.is_connected(*voter));
+    let others = group.voters().into_iter().filter(|voter| takes_entries(node, *voter));
     others.max_by_key(|voter| replication.get(&voter.0).copied().flatten().map(|id| id.index))
+}
+
+fn takes_entries(node: &Inner, peer: NodeId) -> bool {
+    node.router.peers().get(&peer).is_some_and(|peer| peer.connected && !peer.pressed)
 }
 
 fn measure_disk(node: &Inner) {
@@ -131,8 +137,9 @@ async fn balance(
     let led = |who: NodeId| leaders.values().filter(|leader| **leader == Some(who)).count();
     let mine = led(me);
     for group in running.groups().iter().filter(|group| group.leads()) {
-        let followers = caught_up(node, group);
-        let least = followers.into_iter().min_by_key(|follower| (led(*follower), *follower));
+        let followers = caught_up(node, group).into_iter();
+        let followers = followers.filter(|follower| takes_entries(node, *follower));
+        let least = followers.min_by_key(|follower| (led(*follower), *follower));
         if let Some(to) = least.filter(|to| led(*to) + 2 <= mine) {
             tracing::info!(shard = %group.shard, %to, "a leadership moves, for balance");
             drop(group.raft.trigger().transfer_leader(to.0).await);

@@ -63,12 +63,6 @@ impl Data {
         self.state.keys_count()
     }
 
-    /// Whether this node has more to write to its store than it should take on: see
-    /// [`Cache::is_pressed`].
-    pub fn is_pressed(&self) -> bool {
-        self.blocks.cache.is_pressed()
-    }
-
     /// The last sequence number of a gateway's life that was applied.
     pub fn mark(&self, origin: &Origin) -> Option<u64> {
         self.state.mark(origin)
@@ -172,6 +166,10 @@ impl Machine for Data {
 
     fn is_filling(&self) -> bool {
         self.blocks.cache.is_filling()
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.blocks.cache.is_pressed()
     }
 
     fn checkpoint(&mut self) -> Contents {

@@ -21,7 +21,7 @@ use crate::types::TypeConfig;
 
 /// Bytes of a shard's entries that may be under way to a follower and not answered: bounds what a
 /// slow follower holds in memory. Enough for a gigabit link with 30 ms to a synced answer.
-const WINDOW_BYTES: usize = 4 << 20;
+pub(crate) const WINDOW_BYTES: usize = 4 << 20;
 
 /// Requests under way: openraft's receiver takes 64 before it waits.
 const WINDOW_REQUESTS: usize = 64;

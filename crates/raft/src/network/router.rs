@@ -3,7 +3,7 @@
 //! this node. Never what a call does.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::{Envelope, Frame, Greeting, Lane, Link, Message, Party, SendError};
-use crate::network::sessions::Sessions;
+use crate::network::sessions::{Arrived, Session, Sessions};
 use crate::network::wire::Appended;
 
 /// Kinds of messages.
@@ -173,6 +173,8 @@ pub(crate) struct Peer {
     /// When that frame arrived.
     clock_heard: Duration,
     pub(crate) disk_free: Option<u64>,
+    /// It takes no entries until its checkpoints have caught up.
+    pub(crate) pressed: bool,
 }
 
 /// Who this node is, for greetings and envelopes.
@@ -201,6 +203,7 @@ pub(crate) struct Router {
     clock: Arc<dyn Clock>,
     me: RwLock<Me>,
     disk_free: AtomicU64,
+    pressed: AtomicBool,
     peers: Mutex<BTreeMap<NodeId, Peer>>,
     /// Numbers of calls and sessions. No two lives of this node share them: a peer may still answer
     /// what the life before this one asked.
@@ -230,6 +233,7 @@ impl Router {
             clock,
             me: RwLock::new(me),
             disk_free: AtomicU64::new(u64::MAX),
+            pressed: AtomicBool::new(false),
             peers: Mutex::default(),
             next: AtomicU64::new(first_number(me.incarnation)),
             calls: Mutex::default(),
@@ -278,6 +282,11 @@ impl Router {
     pub(crate) fn disk_free_lowest(&self) -> u64 {
         let peers = lock(&self.peers);
         peers.values().filter_map(|peer| peer.disk_free).fold(self.disk_free(), u64::min)
+    }
+
+    /// Whether peers are told that this node takes no entries.
+    pub(crate) fn set_pressed(&self, pressed: bool) {
+        self.pressed.store(pressed, Ordering::Relaxed);
     }
 
     pub(crate) fn peers(&self) -> BTreeMap<NodeId, Peer> {
@@ -387,6 +396,7 @@ impl Router {
             (peer.clock_offset_ms, peer.clock_heard) = (offset, heard);
         }
         peer.disk_free = Some(envelope.disk_free);
+        peer.pressed = envelope.pressed;
     }
 
     fn deliver(&self, envelope: &Envelope, message: Message) -> Result<(), String> {
@@ -457,11 +467,13 @@ impl Router {
     }
 
     fn deliver_append(&self, from: NodeId, message: Message) -> Result<(), String> {
+        let bytes = message.bytes();
         let append = super::wire::decode_append(&message.head, message.body)
             .map_err(|error| error.to_string())?;
         let group = || self.host().and_then(|host| host.group(message.shard));
         let router = self.this.upgrade().ok_or("stopping")?;
-        if !self.sessions.append(&router, from, message.shard, message.session, append, group) {
+        let session = Session { from, shard: message.shard, session: message.session };
+        if !self.sessions.append(&router, session, Arrived { append, bytes }, group) {
             let lost = Message {
                 shard: message.shard,
                 kind: kind::APPEND_LOST,
@@ -516,6 +528,7 @@ impl Party for Router {
             to: peer,
             clock_ms: self.clock.wall_ms(),
             disk_free: self.disk_free.load(Ordering::Relaxed),
+            pressed: self.pressed.load(Ordering::Relaxed),
         }
     }
 

@@ -50,6 +50,7 @@ pub(crate) struct Running {
     bell: Bell,
     node: Weak<Inner>,
     stopping: Arc<AtomicBool>,
+    hold_checkpoints: watch::Sender<bool>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -91,6 +92,7 @@ impl Running {
             bell: Bell::default(),
             node: Arc::downgrade(node),
             stopping: Arc::default(),
+            hold_checkpoints: watch::Sender::new(false),
             threads: Mutex::default(),
             tasks: Mutex::default(),
         };
@@ -278,14 +280,18 @@ impl Running {
         self.bell = checkpointer.bell();
         match node.world.driver {
             Driver::Thread => self.thread("store", move || checkpointer.run()),
-            Driver::Task => self.spawn(async move {
-                while let Ok(step) = checkpointer.step() {
-                    match step {
-                        Step::Worked => tokio::task::yield_now().await,
-                        Step::Waiting | Step::Idle => tokio::time::sleep(STEP_EVERY).await,
+            Driver::Task => {
+                let mut hold = self.hold_checkpoints.subscribe();
+                self.spawn(async move {
+                    while hold.wait_for(|hold| !hold).await.is_ok() {
+                        match checkpointer.step() {
+                            Ok(Step::Worked) => tokio::task::yield_now().await,
+                            Ok(Step::Waiting | Step::Idle) => tokio::time::sleep(STEP_EVERY).await,
+                            Err(_) => return,
+                        }
                     }
-                }
-            }),
+                });
+            }
         }
     }
 
@@ -328,6 +334,19 @@ impl Running {
 
     pub(crate) fn status(&self, hashed: bool) -> Vec<ShardStatus> {
         self.groups().iter().map(|group| group.status(hashed)).collect()
+    }
+
+    pub(crate) fn hold_checkpoints(&self, hold: bool) {
+        self.hold_checkpoints.send_replace(hold);
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.cache.dirty_bytes()
+    }
+
+    /// Whether entries are held back until checkpoints have caught up.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.cache.is_pressed()
     }
 
     /// See [`Inner::low_disk`].

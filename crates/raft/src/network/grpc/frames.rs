@@ -59,6 +59,7 @@ pub(super) fn write(envelope: &Envelope, messages: Vec<Message>) -> WireFrame {
         to: envelope.to.0,
         clock_ms: envelope.clock_ms,
         disk_free: envelope.disk_free,
+        pressed: envelope.pressed,
         greeting: None,
         messages: messages.into_iter().map(message).collect(),
     }
@@ -81,6 +82,7 @@ pub(super) fn read(frame: WireFrame) -> Option<Frame> {
         to: NodeId(frame.to),
         clock_ms: frame.clock_ms,
         disk_free: frame.disk_free,
+        pressed: frame.pressed,
     };
     let messages = frame.messages.into_iter().map(message).collect::<Option<_>>()?;
     Some(Frame { envelope, messages })
@@ -115,6 +117,7 @@ mod tests {
             to: NodeId(2),
             clock_ms: 9,
             disk_free: 10,
+            pressed: true,
         };
         let frame = read(write(&envelope, vec![message.clone()])).unwrap();
         assert_eq!(frame, Frame { envelope, messages: vec![message] });

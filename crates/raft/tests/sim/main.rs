@@ -2,6 +2,8 @@
 //! after each of them equal states, nothing acknowledged missing, nothing doubled.
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
+mod pressure;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +24,6 @@ const KEYS: u64 = 4;
 
 /// So that a log grows.
 const PADDING_NAME: Bytes = Bytes::from_static(b"padding");
-const PADDING: Bytes = Bytes::from_static(&[b'x'; 500]);
 
 /// Between a client's writes: a simulated second must not cost a real one.
 const PAUSE: Duration = Duration::from_millis(30);
@@ -41,6 +42,8 @@ struct Sim {
     members: BTreeMap<NodeId, Member>,
     machines: BTreeMap<NodeId, Machine>,
     kept_bytes: u64,
+    memory_bytes: u64,
+    padding: usize,
 }
 
 /// What a client was told.
@@ -77,6 +80,8 @@ fn run<F: Future<Output = ()>>(seed: u64, test: impl FnOnce(Sim) -> F) {
             members: members.clone(),
             machines: BTreeMap::new(),
             kept_bytes: 256 << 20,
+            memory_bytes: 1 << 30,
+            padding: 500,
         };
         for id in members.keys() {
             sim.add_machine(*id);
@@ -109,6 +114,7 @@ impl Sim {
             segment_bytes: 64 << 10,
             ballast_bytes: 0,
             kept_bytes: self.kept_bytes,
+            memory_bytes: self.memory_bytes,
             checkpoint_dirty_bytes: 16 << 10,
             ..Options::default()
         };
@@ -209,11 +215,12 @@ impl Sim {
         for (number, id) in on.iter().flat_map(|id| [*id, *id]).enumerate() {
             let (node, told) = (self.node(id), told.clone());
             let first = number as u64 * 1_000_000;
+            let padding = Bytes::from(vec![b'x'; self.padding]);
             clients.push(tokio::spawn(async move {
                 let mut value = first;
                 while Instant::now() < until {
                     value += 1;
-                    write(&node, value, &told).await;
+                    write(&node, value, padding.clone(), &told).await;
                     sleep(PAUSE).await;
                 }
             }));
@@ -284,11 +291,11 @@ fn key(number: u64) -> Bytes {
     Bytes::from(format!("key-{number}"))
 }
 
-async fn write(node: &Node, value: u64, told: &Mutex<Told>) {
+async fn write(node: &Node, value: u64, padding: Bytes, told: &Mutex<Told>) {
     let number = value % KEYS;
     let key = key(number);
     let fields =
-        vec![Bytes::from_static(b"value"), Bytes::from(value.to_string()), PADDING_NAME, PADDING];
+        vec![Bytes::from_static(b"value"), Bytes::from(value.to_string()), PADDING_NAME, padding];
     let add = Add { key: key.clone(), id: AddId::Auto, fields, must_exist: false, trim: None };
     let began = Instant::now();
     let outcome = node.write(node.shard_of(&key), Command::Add(add)).await;
@@ -334,11 +341,16 @@ fn scenario(test: impl AsyncFn(&mut Sim)) {
 
 /// The same, with so many bytes of journal kept for followers that are away.
 fn scenario_keeping(kept_bytes: u64, test: impl AsyncFn(&mut Sim)) {
+    scenario_of(|sim| sim.kept_bytes = kept_bytes, test);
+}
+
+/// The same, with what is set before the nodes are started.
+fn scenario_of(set: impl Fn(&mut Sim), test: impl AsyncFn(&mut Sim)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let first: u64 = number("WEIR_TEST_SEED").unwrap_or(1);
     for seed in first..first + number("WEIR_TEST_SEEDS").unwrap_or(1) {
         run(seed, async |mut sim| {
-            sim.kept_bytes = kept_bytes;
+            set(&mut sim);
             sim.formed().await;
             test(&mut sim).await;
         });
@@ -580,7 +592,7 @@ fn a_store_that_held_no_checkpoint_yet_is_made_anew_from_the_journal() {
         let node = sim.other(sim.leader(ShardId(0)));
         let told = Mutex::default();
         for value in 0..2 * KEYS {
-            write(&sim.node(node), value, &told).await;
+            write(&sim.node(node), value, Bytes::new(), &told).await;
         }
         let told = told.into_inner().unwrap();
         let status = sim.node(node).status();
