@@ -93,7 +93,7 @@ impl Group {
         let GroupSetup { node, map, replica, journal, router, times, fatal, quiet } = setup;
         let shard = replica.shard();
         let config = config(shard, times, quiet).validate().map_err(|error| error.to_string())?;
-        let network = Network { router, shard };
+        let network = Network { router, replica: replica.clone() };
         let log = LogStore::new(journal, shard, fatal);
         let machine = StateMachine(replica.clone());
         let raft = Raft::new(node.0, Arc::new(config), network, log, machine).await;

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::ShardId;
 use base::sum::{crc32c, crc32c_append};
+use base::{NodeId, ShardId};
 use bytes::{BufMut, Bytes, BytesMut};
 use openraft::storage::RaftSnapshotBuilder;
 use store::{CheckpointNumber, PUT_PARTS_MAX, Part, Pin, Store};
@@ -70,6 +70,8 @@ pub(crate) struct Holds(Arc<Mutex<HoldsInner>>);
 struct HoldsInner {
     next: u64,
     indices: BTreeMap<u64, u64>,
+    /// What is held until a peer streams again that has the snapshot.
+    installed: BTreeMap<NodeId, u64>,
 }
 
 /// Keeps entries after an index from being purged until it is dropped.
@@ -92,14 +94,35 @@ impl Holds {
         self.lock().indices.values().min().copied()
     }
 
+    /// A peer has entries up to and with this one, and is sent more: what was held until it asks
+    /// for what follows its snapshot may go.
+    pub(crate) fn streams(&self, peer: NodeId, index: u64) {
+        let mut inner = self.lock();
+        let Some(id) = inner.installed.get(&peer).copied() else { return };
+        if inner.indices.get(&id).is_none_or(|held| *held <= index) {
+            inner.indices.remove(&id);
+            inner.installed.remove(&peer);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HoldsInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Hold {
+    /// The peer has the snapshot: the entries after it stay until it streams again
+    /// ([`Holds::streams`]), or this is dropped.
+    pub(crate) fn until_streams(&self, peer: NodeId) {
+        self.holds.lock().installed.insert(peer, self.id);
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.holds.lock().indices.remove(&self.id);
+        let mut inner = self.holds.lock();
+        inner.indices.remove(&self.id);
+        inner.installed.retain(|_, id| *id != self.id);
     }
 }
 

@@ -248,6 +248,11 @@ impl Replica {
         io::Error::other(broken.to_string())
     }
 
+    /// Entries up to and with this one are to go.
+    pub(crate) fn purge_wanted(&self) -> u64 {
+        self.marks.borrow().purge.unwrap_or(0)
+    }
+
     pub(crate) fn set_purge(&self, purge: Option<u64>) {
         self.marks.send_if_modified(|marks| {
             let further = purge > marks.purge;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use crate::link::{Lane, Message};
 use crate::network::router::{Router, kind};
 use crate::network::wire::{Append, Appended, encode_append};
+use crate::state::Replica;
 use crate::types::TypeConfig;
 
 /// Bytes of a shard's entries that may be under way to a follower and not answered: bounds what a
@@ -38,6 +39,8 @@ pub(crate) struct Target {
     pub(crate) lane: Lane,
     /// How long a request may go unanswered while others wait behind it.
     pub(crate) patience: Duration,
+    /// Whose entries are sent.
+    pub(crate) replica: Arc<Replica>,
 }
 
 /// The answers to the requests of `input`.
@@ -119,6 +122,16 @@ where
         self.deadline.as_mut().reset(Instant::now() + self.target.patience);
     }
 
+    /// Whether the peer lacks entries that are to go. While it streams, openraft keeps whatever it
+    /// has not acknowledged, so a slow peer would keep the journal from shrinking for ever; when
+    /// its session ends the entries go, and it gets a snapshot.
+    fn is_too_far_behind(&self, appended: &Appended) -> bool {
+        let (Lane::Log, Ok(matched)) = (self.target.lane, appended) else { return false };
+        let matched = matched.map_or(0, |matched| matched.index);
+        self.target.replica.holds.streams(self.target.peer, matched);
+        matched < self.target.replica.purge_wanted()
+    }
+
     fn end(&mut self, item: Item) -> Poll<Option<Item>> {
         self.ended = true;
         Poll::Ready(Some(item))
@@ -158,6 +171,10 @@ where
             this.answered();
             if appended.is_err() {
                 return this.end(Ok(appended));
+            }
+            if this.is_too_far_behind(&appended) {
+                let error = NetworkError::from_string("the peer is too far behind");
+                return this.end(Err(RPCError::Network(error)));
             }
             if let Err(error) = this.poll_input(context) {
                 tracing::debug!(peer = %this.target.peer, %error, "a session of appends ends");

@@ -24,6 +24,7 @@ use crate::network::router::{CallError, Content, Method, Router};
 use crate::network::transfer;
 use crate::network::wire::{self, Append, Appended};
 use crate::snapshot::{Snapshot, SnapshotData};
+use crate::state::Replica;
 use crate::types::{DecodeError, TypeConfig, Vote};
 
 /// How long appends may go unanswered before their session is given up. Far above the longest sync
@@ -37,12 +38,13 @@ const RETRY: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) router: Arc<Router>,
-    pub(crate) shard: ShardId,
+    pub(crate) replica: Arc<Replica>,
 }
 
 /// To one peer.
 pub(crate) struct Client {
     router: Arc<Router>,
+    replica: Arc<Replica>,
     peer: NodeId,
     shard: ShardId,
     lane: Lane,
@@ -50,7 +52,8 @@ pub(crate) struct Client {
 
 impl Network {
     fn client(&self, target: u64, lane: Lane) -> Client {
-        Client { router: self.router.clone(), peer: NodeId(target), shard: self.shard, lane }
+        let (router, replica) = (self.router.clone(), self.replica.clone());
+        Client { router, shard: replica.shard(), replica, peer: NodeId(target), lane }
     }
 }
 
@@ -107,6 +110,7 @@ impl NetStreamAppend<TypeConfig> for Client {
             shard: self.shard,
             lane: self.lane,
             patience: APPEND_PATIENCE,
+            replica: self.replica.clone(),
         };
         let stream: BoxStream<'s, _> = Box::pin(AppendStream::new(target, input));
         Box::pin(std::future::ready(Ok(stream)))

@@ -51,8 +51,9 @@ pub(crate) async fn send(
         number += 1;
     }
     let answer = call(Method::SnapshotEnd, head.into(), INSTALL_PATIENCE).await?;
-    // Entries after the checkpoint stay until the follower has had the time to ask for them.
+    // Entries after the checkpoint stay until the follower asks for them, or had the time to.
     let hold = reader.into_hold();
+    hold.until_streams(peer);
     tokio::spawn(async move {
         tokio::time::sleep(INSTALL_PATIENCE).await;
         drop(hold);

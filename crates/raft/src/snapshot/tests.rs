@@ -235,3 +235,20 @@ fn a_damaged_part_breaks_the_node_that_was_to_send_it() {
     reader.next_chunk().unwrap_err();
     assert_eq!(life.broken.lock().unwrap().len(), 1);
 }
+
+#[test]
+fn entries_after_a_snapshot_stay_until_its_follower_streams_again() {
+    let (holds, peer) = (Holds::default(), NodeId(2));
+    let hold = holds.hold(5);
+    hold.until_streams(peer);
+    holds.streams(NodeId(3), 9);
+    holds.streams(peer, 4);
+    assert_eq!(holds.least(), Some(5));
+    holds.streams(peer, 5);
+    assert_eq!(holds.least(), None);
+    drop(hold);
+    let given_up = holds.hold(7);
+    given_up.until_streams(peer);
+    drop(given_up);
+    assert_eq!(holds.least(), None);
+}

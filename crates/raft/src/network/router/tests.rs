@@ -1,10 +1,11 @@
 //! What a router takes for an answer, and what it doesn't.
 
 use base::SystemClock;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 
 use super::*;
-use crate::network::wire::encode_appended;
+use crate::network::append::{AppendStream, Target};
+use crate::network::wire::{Append, encode_appended};
 use crate::types::log_id;
 
 const ME: NodeId = NodeId(1);
@@ -93,4 +94,30 @@ async fn a_call_answered_to_an_earlier_life_is_not_taken_for_one_of_this_life() 
     assert!(futures::poll!(&mut call).is_pending());
     arrive(&now, answer(new));
     assert!(call.await.is_ok());
+}
+
+/// What a session's sender makes of an answer, where entries up to and with 10 are to go.
+async fn answered(lane: Lane, matched: u64) -> bool {
+    let replica = crate::rig::Machinery::new(1).start().replica.clone();
+    replica.set_purge(Some(10));
+    let (router, link) = life(7);
+    let shard = replica.shard();
+    let patience = Duration::from_secs(9);
+    let target = Target { router: router.clone(), peer: PEER, shard, lane, patience, replica };
+    let vote = crate::types::Vote::new(1, 1);
+    let append = Append { vote, prev_log_id: None, entries: Vec::new(), leader_commit: None };
+    let appends = futures::stream::iter([append]).chain(futures::stream::pending());
+    let mut answers = AppendStream::new(target, appends);
+    assert!(answers.next().now_or_never().is_none());
+    let session = lock(&link.0)[0].session;
+    let head = encode_appended(&Ok(Some(log_id(1, matched))));
+    arrive(&router, Message { shard, kind: kind::APPENDED, session, head, ..Message::default() });
+    answers.next().await.unwrap().is_ok()
+}
+
+#[tokio::test]
+async fn a_peer_that_lacks_entries_that_are_to_go_is_cut_and_gets_a_snapshot() {
+    assert!(answered(Lane::Log, 10).await);
+    assert!(!answered(Lane::Log, 9).await, "it would keep the journal from shrinking");
+    assert!(answered(Lane::Urgent, 9).await, "a heartbeat counts, whoever is behind");
 }
