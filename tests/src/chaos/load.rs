@@ -23,6 +23,9 @@ const PIPELINE_MAX: u64 = 8;
 const READ_COUNT: usize = 50;
 /// A node that refuses connections is left alone for this long.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// A client whose own node is away looks for it again after this, so that load goes through every
+/// node that lives.
+const HOME_AFTER: Duration = Duration::from_secs(1);
 
 /// The key of a stream.
 pub(super) fn key(stream: Stream) -> String {
@@ -42,7 +45,8 @@ pub(super) fn make_groups(address: &str) -> anyhow::Result<()> {
 pub(super) struct Load {
     index: usize,
     addresses: Vec<String>,
-    place: usize,
+    /// How many nodes after its own it is at.
+    detour: usize,
     rate: u32,
     stop: Arc<AtomicBool>,
     entropy: SeededEntropy,
@@ -60,7 +64,7 @@ impl Load {
         Self {
             index,
             addresses: addresses.to_vec(),
-            place: index,
+            detour: 0,
             rate,
             stop,
             entropy: SeededEntropy::new(index as u64 + 1),
@@ -72,18 +76,22 @@ impl Load {
     /// Works until told to stop; gives what it did and saw.
     pub(super) fn run(mut self) -> Vec<Op> {
         while !self.stop.load(Ordering::SeqCst) {
-            let address = self.addresses[self.place % self.addresses.len()].clone();
-            let worked = Client::open(&address).and_then(|mut client| self.work(&mut client));
-            if worked.is_err() {
-                self.place += 1;
-                wait::pause(RECONNECT_PAUSE);
+            let place = (self.index + self.detour) % self.addresses.len();
+            let opened = Client::open(&self.addresses[place]);
+            match opened.and_then(|mut client| self.work(&mut client)) {
+                Ok(()) => self.detour = 0,
+                Err(_) => {
+                    self.detour += 1;
+                    wait::pause(RECONNECT_PAUSE);
+                }
             }
         }
         self.ops
     }
 
     fn work(&mut self, client: &mut Client) -> io::Result<()> {
-        while !self.stop.load(Ordering::SeqCst) {
+        let until = wait::now() + HOME_AFTER;
+        while !self.stop.load(Ordering::SeqCst) && (self.detour == 0 || wait::now() < until) {
             let stream = self.below(STREAMS as u64);
             let began = wait::now();
             let appended = match self.entropy.below(10) {

@@ -8,6 +8,9 @@ use super::fault::{Done, Fault};
 use crate::checker::Violation;
 use crate::history::{Final, Op, Outcome, Stream, What};
 
+/// Failovers that are shown one by one.
+const LONGEST_SHOWN: usize = 5;
+
 /// The figures of a run. Shown as a table.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -25,6 +28,8 @@ pub struct Verdict {
     /// From a fault to the first append acknowledged again by the stream that was last.
     pub failover_p50: Duration,
     pub failover_p99: Duration,
+    /// The longest ones, and what was done.
+    pub failovers_longest: Vec<(Duration, String)>,
     pub shards_equal: bool,
     pub violations: Vec<Violation>,
 }
@@ -63,9 +68,12 @@ impl Verdict {
         let failovers = failovers(&answers, faults);
         let at = |share: f64| {
             let place = (failovers.len() as f64 * share).ceil() as usize;
-            failovers.get(place.saturating_sub(1)).copied().unwrap_or_default()
+            failovers.get(place.saturating_sub(1)).map_or(Duration::ZERO, |(time, _)| *time)
         };
         (verdict.failover_p50, verdict.failover_p99) = (at(0.5), at(0.99));
+        let longest = failovers.iter().rev().take(LONGEST_SHOWN);
+        verdict.failovers_longest =
+            longest.map(|(time, done)| (*time, done.fault.to_string())).collect();
         verdict.shards_equal = violations.iter().all(|found| found.check != 1);
         verdict.violations = violations;
         verdict
@@ -94,19 +102,19 @@ fn longest_pause(answers: &BTreeMap<Stream, Vec<Duration>>) -> Duration {
     gaps.max().unwrap_or_default()
 }
 
-/// For each fault the time until every stream had acknowledged again, sorted.
-fn failovers(answers: &BTreeMap<Stream, Vec<Duration>>, faults: &[Done]) -> Vec<Duration> {
-    let mut all: Vec<Duration> = faults
+/// For each fault the time until every stream had acknowledged again, shortest first.
+fn failovers(answers: &BTreeMap<Stream, Vec<Duration>>, faults: &[Done]) -> Vec<(Duration, Done)> {
+    let mut all: Vec<(Duration, Done)> = faults
         .iter()
         .filter_map(|done| {
             let firsts = answers.values().filter_map(|times| {
                 let next = times.partition_point(|time| *time < done.at);
                 times.get(next).map(|time| *time - done.at)
             });
-            firsts.max()
+            Some((firsts.max()?, *done))
         })
         .collect();
-    all.sort();
+    all.sort_by_key(|(time, _)| *time);
     all
 }
 
@@ -134,6 +142,9 @@ impl fmt::Display for Verdict {
         ];
         for (name, value) in rows {
             writeln!(f, "{name:<30}{value:>12}")?;
+        }
+        for (time, fault) in &self.failovers_longest {
+            writeln!(f, "  {} after: {fault}", seconds(*time))?;
         }
         for violation in &self.violations {
             writeln!(f, "  check {}: {}", violation.check, violation.text)?;
