@@ -110,13 +110,35 @@ async fn attempt(router: &Router, group: &Group, command: Bytes) -> Result<MetaR
     MetaReply::decode(&reply).map_err(|error| error.to_string())
 }
 
+/// What doesn't decode would end every node that applies it, again after each start.
+fn checked(command: Bytes) -> Result<Proposal, String> {
+    match MetaCommand::decode(&command) {
+        Ok(_) => Ok(Proposal(command)),
+        Err(malformed) => Err(format!("a malformed command: {}", malformed.0)),
+    }
+}
+
 /// Proposes to the group, which is led here.
 pub(crate) async fn propose_here(group: &Group, command: Bytes) -> Result<Bytes, String> {
-    match group.raft.client_write(Proposal(command)).await {
+    match group.raft.client_write(checked(command)?).await {
         Ok(response) => Ok(response.data.0.meta.clone()),
         Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
             Err("this node doesn't lead the meta group".into())
         }
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_a_peer_that_does_not_decode_never_enters_the_log() {
+        let command = MetaCommand::Replaced { lost: NodeId(3) }.encode();
+        assert!(checked(Bytes::from(command.clone())).is_ok());
+        for cut in 0..command.len() {
+            assert!(checked(Bytes::copy_from_slice(&command[..cut])).is_err(), "cut at {cut}");
+        }
     }
 }
