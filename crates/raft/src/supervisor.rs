@@ -31,11 +31,15 @@ const BEHIND_MAX: u64 = 16;
 /// A leader that commits nothing for so long, though something waits, hands the leadership over.
 const STALL: Duration = Duration::from_secs(5);
 
+/// A leader whose disk syncs nothing for so long does, too: the others may still be a majority, but
+/// each entry then needs both of them. Far above the longest sync that was measured.
+const SYNC_STALL: Duration = Duration::from_secs(2);
+
 /// Works until the node stops.
 pub(crate) async fn run(node: Arc<Inner>) {
     let mut seen: BTreeMap<ShardId, Option<NodeId>> = BTreeMap::new();
     let mut since = Instant::now();
-    let mut commits = Commits::default();
+    let mut stalls = Stalls::default();
     loop {
         tokio::time::sleep(EVERY).await;
         measure_disk(&node);
@@ -45,7 +49,7 @@ pub(crate) async fn run(node: Arc<Inner>) {
         if let Err(failure) = rebuild(running).await {
             return node.fail(failure);
         }
-        commits.unstick(&node, running).await;
+        stalls.unstick(&node, running).await;
         let leaders: BTreeMap<_, _> =
             running.groups().iter().map(|group| (group.shard, group.leader())).collect();
         if leaders != seen {
@@ -82,28 +86,51 @@ async fn rebuild(running: &Running) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How far each group that is led here had committed, and since when.
+/// Moves the leaderships of groups that commit nothing, or whose entries this node's disk does not
+/// take.
 #[derive(Default)]
-struct Commits(BTreeMap<ShardId, (u64, Instant)>);
+struct Stalls {
+    commits: Progress,
+    syncs: Progress,
+}
 
-impl Commits {
+impl Stalls {
     async fn unstick(&mut self, node: &Arc<Inner>, running: &Running) {
         for group in running.groups() {
-            let metrics = group.metrics();
-            let committed = metrics.cluster_committed.map_or(0, |committed| committed.index);
-            let waits = group.leads() && metrics.last_log_index.unwrap_or(0) > committed;
-            let now = Instant::now();
-            let entry = self.0.entry(group.shard).or_insert((committed, now));
-            if !waits || entry.0 != committed {
-                *entry = (committed, now);
-            } else if now - entry.1 >= STALL {
-                entry.1 = now;
-                if let Some(to) = furthest(node, &group) {
-                    tracing::warn!(shard = %group.shard, %to, "commits stall: the leadership moves");
-                    drop(group.raft.trigger().transfer_leader(to.0).await);
-                }
+            let status = group.status(false);
+            let is_stuck = |of: &mut Progress, at: u64, patience| {
+                of.is_stuck(group.shard, at, group.leads() && status.last_index > at, patience)
+            };
+            let commits = is_stuck(&mut self.commits, status.committed_index, STALL);
+            let syncs = is_stuck(&mut self.syncs, status.synced_index, SYNC_STALL);
+            if !commits && !syncs {
+                continue;
+            }
+            let why = if commits { "commits stall" } else { "this node's disk is too slow" };
+            if let Some(to) = furthest(node, &group) {
+                tracing::warn!(shard = %group.shard, %to, "{why}: the leadership moves");
+                drop(group.raft.trigger().transfer_leader(to.0).await);
             }
         }
+    }
+}
+
+/// How far something had come in each group, and since when it is there.
+#[derive(Default)]
+struct Progress(BTreeMap<ShardId, (u64, Instant)>);
+
+impl Progress {
+    /// Whether it has been at the same place for so long, though something waits. Said once in that
+    /// time.
+    fn is_stuck(&mut self, shard: ShardId, at: u64, waits: bool, patience: Duration) -> bool {
+        let now = Instant::now();
+        let entry = self.0.entry(shard).or_insert((at, now));
+        let moves = !waits || entry.0 != at;
+        let stuck = !moves && now - entry.1 >= patience;
+        if moves || stuck {
+            *entry = (at, now);
+        }
+        stuck
     }
 }
 
@@ -194,5 +221,33 @@ pub(crate) async fn hand_over(node: &Arc<Inner>) {
     };
     if tokio::time::timeout(HAND_OVER_PATIENCE, all).await.is_err() {
         tracing::warn!("some leaderships could not be handed over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARD: ShardId = ShardId(3);
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_waits_and_does_not_move_is_stuck() {
+        let mut progress = Progress::default();
+        let mut look = async |at, waits| {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            progress.is_stuck(SHARD, at, waits, PATIENCE)
+        };
+        // Slow, but it goes on.
+        for at in 1..10 {
+            assert!(!look(at, true).await);
+        }
+        // Nothing waits.
+        for _ in 0..10 {
+            assert!(!look(9, false).await);
+        }
+        let said = [look(9, true).await, look(9, true).await, look(9, true).await];
+        assert_eq!(said, [false, false, true]);
+        assert!(!look(9, true).await, "a hand-over takes time: it is not asked for each round");
     }
 }
