@@ -99,7 +99,7 @@ impl Default for Options {
             node: NodeId(0),
             data_dir: PathBuf::new(),
             members: BTreeMap::new(),
-            shards: 8,
+            shards: 1,
             settings: 0,
             heartbeat: Duration::from_millis(100),
             election: (Duration::from_millis(400), Duration::from_millis(800)),

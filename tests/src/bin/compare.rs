@@ -22,8 +22,8 @@ struct Args {
     /// Streams that the connections are spread over, for both.
     #[arg(long, default_value_t = 8)]
     streams: usize,
-    /// Shards of the Weir cluster.
-    #[arg(long, default_value_t = 8)]
+    /// Shards of the Weir cluster; the default is Weir's own.
+    #[arg(long, default_value_t = 1)]
     shards: u16,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use server::config::Config;
+use server::config::{Config, SHARDS_DEFAULT};
 
 use crate::failed::Failed;
 
@@ -86,9 +86,9 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<(PathBuf, Config)>, Failed> {
 }
 
 fn cluster_text(plan: &Plan) -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "# The same for every node. Written by `weir dev`; yours to change before the first start.\n\
-         [cluster]\nname = \"local\"\nshards = 8   # fixed once the cluster is made\n",
+         [cluster]\nname = \"local\"\nshards = {SHARDS_DEFAULT}   # fixed once the cluster is made\n",
     );
     for id in 1..=plan.nodes {
         let port = plan.first_port(id);
