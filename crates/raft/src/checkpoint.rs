@@ -72,7 +72,8 @@ pub enum Step {
     Idle,
 }
 
-/// Wakes the thread that runs a [`Checkpointer`], gives it replicas, and ends it.
+/// Wakes the thread that runs a [`Checkpointer`], gives it replicas, says when the disk is short, and
+/// ends it.
 #[derive(Clone, Default)]
 pub struct Bell(Arc<(Mutex<Rung>, Condvar)>);
 
@@ -81,6 +82,7 @@ struct Rung {
     work: bool,
     stop: bool,
     watch: Vec<Arc<Replica>>,
+    short: bool,
 }
 
 impl Bell {
@@ -96,6 +98,16 @@ impl Bell {
             rung.watch.push(replica);
             rung.work = true;
         });
+    }
+
+    /// Little is free on the disk: the journal keeps nothing for followers that were away, beyond
+    /// what a snapshot on its way needs.
+    pub fn set_short(&self, short: bool) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).short = short;
+    }
+
+    fn is_short(&self) -> bool {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).short
     }
 
     /// The thread ends after its step.
@@ -306,8 +318,9 @@ impl Checkpointer {
     /// Says for each shard up to where its log may go.
     fn purge(&mut self) {
         self.purged_at = self.clock.monotonic();
+        let short = self.bell.is_short();
         for watched in &self.shards {
-            watched.replica.set_purge(purge_upto(&watched.replica, &self.journal));
+            watched.replica.set_purge(purge_upto(&watched.replica, &self.journal, short));
         }
     }
 
@@ -331,10 +344,11 @@ impl Checkpointer {
 }
 
 /// Entries up to and with this one may go: they are in the checkpoint, outside of what the journal
-/// keeps, and no follower that gets a snapshot will need them.
-fn purge_upto(replica: &Replica, journal: &Journal) -> Option<u64> {
+/// keeps (nothing, when the disk is `short`), and no follower that gets a snapshot will need them.
+fn purge_upto(replica: &Replica, journal: &Journal, short: bool) -> Option<u64> {
     let checkpoint = replica.checkpoint()?.meta.last_log_id?.index;
-    let kept = journal.kept_from(replica.shard()).map_or(checkpoint, |kept| kept.saturating_sub(1));
+    let kept = journal.kept_from(replica.shard()).filter(|_| !short);
+    let kept = kept.map_or(checkpoint, |kept| kept.saturating_sub(1));
     let held = replica.holds.least().unwrap_or(u64::MAX);
     Some(checkpoint.min(kept).min(held))
 }

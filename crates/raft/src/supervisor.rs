@@ -42,8 +42,11 @@ pub(crate) async fn run(node: Arc<Inner>) {
     let mut stalls = Stalls::default();
     loop {
         tokio::time::sleep(EVERY).await;
-        measure_disk(&node);
+        let disk_free = measure_disk(&node);
         let Some(running) = node.running() else { continue };
+        let options = &node.options;
+        let short = |free| free < options.disk_free_min.saturating_add(options.kept_bytes);
+        running.set_disk_short(disk_free.is_some_and(short));
         node.router.set_pressed(running.is_pressed());
         node.tell_peers();
         if let Err(failure) = rebuild(running).await {
@@ -147,10 +150,10 @@ fn takes_entries(node: &Inner, peer: NodeId) -> bool {
     node.router.peers().get(&peer).is_some_and(|peer| peer.connected && !peer.pressed)
 }
 
-fn measure_disk(node: &Inner) {
-    if let Ok(free) = node.world.disk.free_bytes(&node.options.data_dir) {
-        node.router.set_disk_free(free);
-    }
+fn measure_disk(node: &Inner) -> Option<u64> {
+    let free = node.world.disk.free_bytes(&node.options.data_dir).ok()?;
+    node.router.set_disk_free(free);
+    Some(free)
 }
 
 /// Moves one leadership from here to the connected node that leads fewest, when it leads at least

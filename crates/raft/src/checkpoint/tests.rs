@@ -4,7 +4,7 @@
 use store::{Store, SwitchFault};
 
 use super::*;
-use crate::rig::{Machinery, SHARD};
+use crate::rig::{Life, Machinery, SHARD};
 
 fn cuts() -> u64 {
     if std::env::var_os("WEIR_TEST_LONG").is_some() { 5_000 } else { 200 }
@@ -79,6 +79,29 @@ fn the_journal_stays_small_and_what_a_follower_needs_stays() {
     life.settle();
     life.purge();
     assert!(life.journal.log_state(SHARD).first_index.unwrap() > held + 1, "it is let go");
+}
+
+#[test]
+fn the_journal_keeps_nothing_for_followers_when_the_disk_is_short() {
+    let machinery = Machinery::new(1);
+    let mut life = machinery.start();
+    for _ in 0..500 {
+        machinery.append(&life);
+        life.apply_some(u64::MAX);
+        life.settle();
+        life.purge();
+    }
+    let behind = |life: &Life| {
+        let checkpoint = life.replica.checkpoint().unwrap().meta.last_log_id.unwrap().index;
+        let first = life.journal.log_state(SHARD).first_index;
+        first.map_or(0, |first| (checkpoint + 1).saturating_sub(first))
+    };
+    assert!(behind(&life) > 0, "entries are kept for followers that were away");
+    life.checkpointer.bell().set_short(true);
+    life.clock.advance(PURGE_EVERY);
+    life.settle();
+    life.purge();
+    assert_eq!(behind(&life), 0);
 }
 
 #[test]

@@ -373,6 +373,11 @@ impl Running {
         low.into_iter().next()
     }
 
+    /// The journal gives way before appends have to be refused.
+    pub(crate) fn set_disk_short(&self, short: bool) {
+        self.bell.set_short(short);
+    }
+
     pub(crate) fn kill(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.bell.stop();
