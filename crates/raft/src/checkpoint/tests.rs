@@ -52,27 +52,27 @@ fn a_switch_that_fails_leaves_the_old_or_the_new_checkpoint_and_ends_the_process
     }
 }
 
-#[test]
-fn the_journal_stays_small_and_what_a_follower_needs_stays() {
-    let machinery = Machinery::new(1);
-    let mut life = machinery.start();
-    for _ in 0..2_000 {
-        machinery.append(&life);
+/// Appends, applies, takes to the store and purges so many entries.
+fn work(machinery: &Machinery, life: &mut Life, entries: u32) {
+    for _ in 0..entries {
+        machinery.append(life);
         life.apply_some(u64::MAX);
         life.settle();
         life.purge();
     }
+}
+
+#[test]
+fn the_journal_stays_small_and_what_a_follower_needs_stays() {
+    let machinery = Machinery::new(1);
+    let mut life = machinery.start();
+    work(&machinery, &mut life, 2_000);
     let usage = life.journal.usage();
     assert!(usage.bytes < 12 * 4096, "{usage:?}");
 
     let snapshot = crate::snapshot::current(&life.replica).unwrap().unwrap();
     let held = snapshot.meta.last_log_id.unwrap().index;
-    for _ in 0..2_000 {
-        machinery.append(&life);
-        life.apply_some(u64::MAX);
-        life.settle();
-        life.purge();
-    }
+    work(&machinery, &mut life, 2_000);
     assert!(life.journal.log_state(SHARD).first_index.unwrap() <= held + 1, "it is held");
     drop(snapshot);
     life.clock.advance(PURGE_EVERY);
@@ -85,12 +85,7 @@ fn the_journal_stays_small_and_what_a_follower_needs_stays() {
 fn the_journal_keeps_nothing_for_followers_when_the_disk_is_short() {
     let machinery = Machinery::new(1);
     let mut life = machinery.start();
-    for _ in 0..500 {
-        machinery.append(&life);
-        life.apply_some(u64::MAX);
-        life.settle();
-        life.purge();
-    }
+    work(&machinery, &mut life, 500);
     let behind = |life: &Life| {
         let checkpoint = life.replica.checkpoint().unwrap().meta.last_log_id.unwrap().index;
         let first = life.journal.log_state(SHARD).first_index;
@@ -146,12 +141,7 @@ fn finishing_takes_everything_to_the_store() {
 fn a_busy_shard_is_not_checkpointed_for_what_is_kept_for_followers_anyway() {
     let machinery = Machinery::new(1);
     let mut life = machinery.start();
-    for _ in 0..500 {
-        machinery.append(&life);
-        life.apply_some(u64::MAX);
-        life.settle();
-        life.purge();
-    }
+    work(&machinery, &mut life, 500);
     assert!(life.journal.usage().bytes > 8192, "the journal is always above what is kept");
     let before = life.replica.checkpoint().unwrap().number.0;
     for _ in 0..10 {
