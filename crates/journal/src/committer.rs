@@ -114,7 +114,6 @@ impl Committer {
         }
         let bytes = taken.iter().map(|batch| batch.bytes.len() as u64).sum();
         self.shared.in_flight.store(bytes, Ordering::Relaxed);
-        self.shared.call(&self.shared.on_taken);
         if let Err(refused) = self.commit(first, &mut taken) {
             return Err(self.fail(&refused, taken));
         }

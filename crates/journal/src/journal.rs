@@ -98,7 +98,7 @@ impl Journal {
         });
         match handed_in {
             HandedIn::Waits => {}
-            HandedIn::First => shared.call(&shared.on_work),
+            HandedIn::First => shared.call_waker(),
             HandedIn::Failed(failed, Some(done)) => done(Err(failed)),
             HandedIn::Failed(_, None) => {}
             HandedIn::Broken(broken) => panic!("{broken}"),
@@ -214,7 +214,7 @@ impl Journal {
         match shared.handover.fill() {
             Ok(filling) => {
                 if filling.finish(done) {
-                    shared.call(&shared.on_work);
+                    shared.call_waker();
                 }
             }
             Err(failed) => done(Err(failed)),
@@ -235,12 +235,6 @@ impl Journal {
     /// [`Committer::step`] must be called. [`Committer::run`] needs no hook.
     pub fn set_waker(&self, hook: Hook) {
         *self.shared().on_work.write().expect(NO_PANIC) = Some(hook);
-    }
-
-    /// `hook` is called by the committer when it has taken everything that waited and is about to
-    /// write it: the moment to form the next entry.
-    pub fn on_taken(&self, hook: Hook) {
-        *self.shared().on_taken.write().expect(NO_PANIC) = Some(hook);
     }
 
     /// What the journal occupies and who keeps old segments.

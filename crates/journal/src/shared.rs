@@ -30,7 +30,6 @@ pub(crate) struct Shared {
     pub(crate) synced: Mutex<Position>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) on_work: RwLock<Option<Hook>>,
-    pub(crate) on_taken: RwLock<Option<Hook>>,
 }
 
 impl Shared {
@@ -53,7 +52,6 @@ impl Shared {
             synced: Mutex::new(synced),
             checkpoints: Checkpoints::default(),
             on_work: RwLock::new(None),
-            on_taken: RwLock::new(None),
         }
     }
 
@@ -89,8 +87,9 @@ impl Shared {
         self.handover.bytes() + self.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn call(&self, hook: &RwLock<Option<Hook>>) {
-        let hook = hook.read().expect(NO_PANIC).clone();
+    /// Tells whoever drives the committer that work waits.
+    pub(crate) fn call_waker(&self) {
+        let hook = self.on_work.read().expect(NO_PANIC).clone();
         if let Some(hook) = hook {
             hook();
         }
