@@ -12,5 +12,6 @@ mod http;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+mod parting;
 pub mod ports;
 pub mod resp;

@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
+use crate::parting::Parting;
+
 /// A pause after a failed accept: the usual reason is that no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,7 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> Connection {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    parting: Parting,
     _place: OwnedSemaphorePermit,
 }
 
@@ -55,7 +58,7 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             warn!(%error, "no TCP_NODELAY");
         }
-        Self { stream, _place: place }
+        Self { stream, parting: Parting::default(), _place: place }
     }
 }
 
@@ -103,6 +106,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let Self { stream, parting, .. } = &mut *self;
+        parting.poll(stream, context)
     }
 }

@@ -6,7 +6,7 @@
 //! order. What waits is bounded in count and bytes: beyond that nothing more is taken from the
 //! socket. Never a task or a timer for a command.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use futures::FutureExt;
 use resp::{RequestParser, Writer};
 use socket2::SockRef;
 use streams::command::Command;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ use super::session::{Session, Turn};
 use super::table::{Run, Spec, find};
 use crate::commands::{Args, is_word};
 use crate::dispatch::Call;
+use crate::parting::Parting;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +111,9 @@ impl Connection {
                 continue;
             }
             if self.closing && self.queue.is_empty() && self.output.is_empty() {
-                return Ok(self.part().await?);
+                let mut parting = Parting::default();
+                let parted = poll_fn(|context| parting.poll(&mut self.stream, context));
+                return Ok(parted.await?);
             }
             self.forget_buffers();
             self.wait(stopped.as_mut()).await?;
@@ -191,22 +194,6 @@ impl Connection {
         let before = self.input.len();
         self.receive()?;
         Ok(self.input.len() == before)
-    }
-
-    /// Ends the connection so that its last bytes arrive: a socket that is closed with something left
-    /// to read sends a reset, for which many kernels forget what their client has not read yet
-    /// (RFC 9112, 9.6).
-    async fn part(mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
-        let rest = async {
-            loop {
-                self.input.clear();
-                if self.stream.read_buf(&mut self.input).await? == 0 {
-                    return Ok(());
-                }
-            }
-        };
-        tokio::time::timeout(limits::PARTING_WITHIN, rest).await.unwrap_or(Ok(()))
     }
 
     /// Whether another request may be started, as far as what is unanswered and unsent decides.

@@ -42,9 +42,6 @@ pub(super) const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// is silent just now, whose next reply can then say that it was the last.
 pub(super) const DRAIN_TAKING: Duration = Duration::from_millis(500);
 
-/// For how long what a client still sends is read, after the last reply, for that reply's sake.
-pub(super) const PARTING_WITHIN: Duration = Duration::from_millis(500);
-
 /// Bytes read at once at least. A pipeline of 100 small XADDs fits.
 pub(super) const READ_BYTES: usize = 16 << 10;
 
