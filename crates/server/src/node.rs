@@ -90,7 +90,7 @@ async fn serve(
 /// not wait for itself.
 async fn nobody_to_lead(node: &raft::Node) {
     loop {
-        let status = node.status();
+        let status = node.outline();
         let others = status.peers.iter().any(|it| it.connected && it.node != status.node);
         if !others || !http::hears_majority(&status) {
             return;
