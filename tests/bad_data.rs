@@ -12,12 +12,6 @@ fn prepared() -> Cluster {
     Cluster::prepare(&Options::default()).unwrap()
 }
 
-/// Stops the cluster's node in good order.
-fn stop(cluster: &mut Cluster, index: usize) {
-    cluster.nodes[index].terminate();
-    assert_eq!(cluster.nodes[index].wait_end(READY_WAIT).unwrap(), Some(0));
-}
-
 fn add(cluster: &Cluster, index: usize, key: &str) {
     let reply = cluster.nodes[index].client().unwrap().call(&["XADD", key, "*", "f", "v"]).unwrap();
     assert!(reply.as_error().is_none(), "{reply}");
@@ -43,7 +37,7 @@ fn data_that_is_another_nodes_locked_emptied_or_damaged_is_never_served() {
         add(&cluster, index, "kept");
     }
     locked_by_a_running_process(&cluster);
-    stop(&mut cluster, 2);
+    cluster.nodes[2].stop().unwrap();
     of_another_node(&mut cluster);
     of_another_cluster(&mut cluster);
     damaged(&mut cluster);
@@ -61,7 +55,7 @@ type MakeNewer = fn(&mut [u8]);
 fn data_of_a_newer_format_is_refused_and_left_alone() {
     let mut cluster = Cluster::start(&Options::default()).unwrap();
     add(&cluster, 2, "kept");
-    stop(&mut cluster, 2);
+    cluster.nodes[2].stop().unwrap();
     let dir = cluster.data_dir(2);
     let segment = cluster.segments(2).unwrap().pop().unwrap();
     let newer: [(PathBuf, MakeNewer); 4] = [

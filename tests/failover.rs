@@ -131,11 +131,7 @@ fn a_rolling_restart_shows_no_client_an_error() {
         (0..3).map(|index| write(cluster.nodes[index].resp(), index, Arc::clone(&stop))).collect();
     for index in 0..3 {
         wait::pause(Duration::from_secs(1));
-        cluster.nodes[index].terminate();
-        let code = cluster.nodes[index].wait_end(READY_WAIT).unwrap();
-        assert_eq!(code, Some(0), "{}", cluster.nodes[index].log_end());
-        cluster.nodes[index].start().unwrap();
-        cluster.wait_ready(READY_WAIT).unwrap();
+        cluster.restart(index).unwrap();
     }
     let written = finish(writers, &stop);
     check(&cluster, 0, &written, READY_WAIT);

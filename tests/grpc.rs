@@ -151,11 +151,7 @@ fn restarting_every_node_in_turn_shows_no_client_an_error() {
         .collect();
     for index in 0..3 {
         wait::pause(Duration::from_millis(500));
-        cluster.nodes[index].terminate();
-        let code = cluster.nodes[index].wait_end(READY_WAIT).unwrap();
-        assert_eq!(code, Some(0), "{}", cluster.nodes[index].log_end());
-        cluster.nodes[index].start().unwrap();
-        cluster.wait_ready(READY_WAIT).unwrap();
+        cluster.restart(index).unwrap();
     }
     wait::pause(Duration::from_millis(500));
     for (index, (stream, load)) in loads.into_iter().enumerate() {

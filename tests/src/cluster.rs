@@ -215,6 +215,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Stops a node in good order, starts it again, and waits until all are ready.
+    ///
+    /// # Errors
+    /// It ended otherwise, or something did not happen in time.
+    pub fn restart(&mut self, index: usize) -> anyhow::Result<()> {
+        self.nodes[index].stop()?;
+        self.nodes[index].start()?;
+        self.wait_ready(READY_WAIT)
+    }
+
     /// SIGTERM to all, and waits: exit code 0 from each.
     ///
     /// # Errors
@@ -225,8 +235,7 @@ impl Cluster {
         }
         for node in &mut self.nodes {
             if node.is_running() {
-                let code = node.wait_end(READY_WAIT)?;
-                anyhow::ensure!(code == Some(0), "node {}: {code:?}; {}", node.id, node.log_end());
+                node.wait_stopped()?;
             }
         }
         Ok(())

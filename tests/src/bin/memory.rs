@@ -63,8 +63,7 @@ fn main() -> anyhow::Result<()> {
         format!("{count} entries read from the beginning, {rate:.0} a second"),
         count == args.entries,
     );
-    cluster.nodes[1].terminate();
-    cluster.nodes[1].wait_end(Duration::from_secs(60))?;
+    cluster.nodes[1].stop()?;
     let began = wait::now();
     cluster.nodes[1].start()?;
     cluster.wait_ready(Duration::from_secs(120))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::READY_WAIT;
 use super::binary::weir;
 use crate::client::{Client, http_get};
 use crate::wait;
@@ -141,7 +142,7 @@ impl Node {
     }
 
     /// SIGTERM.
-    pub fn terminate(&self) {
+    pub(super) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
@@ -159,6 +160,25 @@ impl Node {
         })?;
         self.child = None;
         Ok(status.code())
+    }
+
+    /// Waits for its end, in good order: exit code 0.
+    ///
+    /// # Errors
+    /// It still runs, or ended otherwise.
+    pub fn wait_stopped(&mut self) -> anyhow::Result<()> {
+        let code = self.wait_end(READY_WAIT)?;
+        anyhow::ensure!(code == Some(0), "node {}: {code:?}; {}", self.id, self.log_end());
+        Ok(())
+    }
+
+    /// SIGTERM, and waits.
+    ///
+    /// # Errors
+    /// As [`Node::wait_stopped`].
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.terminate();
+        self.wait_stopped()
     }
 
     /// Everything it said.
