@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Clock, ShardId};
@@ -103,11 +103,11 @@ impl Bell {
     /// Little is free on the disk: the journal keeps nothing for followers that were away, beyond
     /// what a snapshot on its way needs.
     pub fn set_short(&self, short: bool) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).short = short;
+        self.rung().short = short;
     }
 
     fn is_short(&self) -> bool {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).short
+        self.rung().short
     }
 
     /// The thread ends after its step.
@@ -116,19 +116,22 @@ impl Bell {
     }
 
     fn change(&self, change: impl FnOnce(&mut Rung)) {
-        change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.rung());
         self.0.1.notify_all();
     }
 
+    fn rung(&self) -> MutexGuard<'_, Rung> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_watch(&self) -> Vec<Arc<Replica>> {
-        let mut rung = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut rung.watch)
+        std::mem::take(&mut self.rung().watch)
     }
 
     /// Waits until the bell rings or `at_most` has passed; false when it is to end.
     fn wait(&self, at_most: Duration) -> bool {
-        let rung = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.1.wait_timeout_while(rung, at_most, |rung| !rung.work && !rung.stop);
+        let waited =
+            self.0.1.wait_timeout_while(self.rung(), at_most, |rung| !rung.work && !rung.stop);
         let mut rung = waited.unwrap_or_else(PoisonError::into_inner).0;
         rung.work = false;
         !rung.stop

@@ -29,9 +29,13 @@ const CLUSTER: ClusterId = ClusterId(7);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn router() -> (Arc<Router>, Arc<Deaf>) {
+    router_with(Arc::new(ManualClock::at(1000)))
+}
+
+fn router_with(clock: Arc<ManualClock>) -> (Arc<Router>, Arc<Deaf>) {
     let link = Arc::new(Deaf::default());
     let me = Me { cluster: CLUSTER, node: NodeId(1), settings: 5, ..Me::default() };
-    (Router::new(link.clone(), Arc::new(ManualClock::at(1000)), me), link)
+    (Router::new(link.clone(), clock, me), link)
 }
 
 fn greeting() -> Greeting {
@@ -111,8 +115,7 @@ fn every_frame_tells_clock_and_disk_of_its_sender() {
 #[test]
 fn a_frame_that_waited_does_not_move_its_senders_clock() {
     let clock = Arc::new(ManualClock::at(10_000));
-    let me = Me { cluster: CLUSTER, node: NodeId(1), settings: 5, ..Me::default() };
-    let router = Router::new(Arc::new(Deaf::default()), clock.clone(), me);
+    let (router, _) = router_with(clock.clone());
     let hear = |clock_ms| {
         let mut frame = frame(Vec::new());
         frame.envelope.clock_ms = clock_ms;
