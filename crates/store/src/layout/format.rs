@@ -7,7 +7,7 @@
 //! ```
 
 use super::Bad;
-use super::frame::{FORMAT, frame, framed_format, unframe};
+use super::frame::{FORMAT, frame, opened};
 
 pub(crate) const FILE: &str = "format";
 const KEY: &[u8] = b"format";
@@ -20,11 +20,11 @@ pub(crate) fn encode() -> Vec<u8> {
 
 /// The format that a file states, where it is one that this program doesn't know.
 pub(crate) fn newer(file: &[u8]) -> Result<Option<u8>, Bad> {
-    let format = framed_format(KEY, file)?;
-    if format > FORMAT {
-        return Ok(Some(format));
+    match opened(KEY, file)? {
+        (format, _) if format > FORMAT => Ok(Some(format)),
+        (FORMAT, PAYLOAD) => Ok(None),
+        _ => Err(Bad("is not one of ours")),
     }
-    if unframe(KEY, file)? == PAYLOAD { Ok(None) } else { Err(Bad("is not one of ours")) }
 }
 
 #[cfg(test)]

@@ -28,12 +28,8 @@ pub(crate) fn unframe<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], Bad> 
     }
 }
 
-/// The format of what is stored under `key`, known or not.
-pub(super) fn framed_format(key: &[u8], value: &[u8]) -> Result<u8, Bad> {
-    opened(key, value).map(|(format, _)| format)
-}
-
-fn opened<'a>(key: &[u8], value: &'a [u8]) -> Result<(u8, &'a [u8]), Bad> {
+/// The format of what is stored under `key`, known or not, and its payload.
+pub(super) fn opened<'a>(key: &[u8], value: &'a [u8]) -> Result<(u8, &'a [u8]), Bad> {
     let Some((head, payload)) = value.split_first_chunk::<FRAME_BYTES>() else {
         return Err(Bad("too short"));
     };
