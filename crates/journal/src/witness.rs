@@ -82,5 +82,6 @@ impl WitnessKeeper {
     /// Whether there is something to tell.
     pub(crate) fn lags(&self, synced: Position) -> bool {
         self.said.synced != Some(synced)
+            || self.said.checkpoints != *self.checkpoints.lock().expect(NO_PANIC)
     }
 }

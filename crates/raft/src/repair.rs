@@ -53,20 +53,33 @@ pub fn damage(
         }
         Err(error) => return Err(error.into()),
     };
+    let witnessed = marks.checkpoints.get(&shard).copied();
+    Ok(falls_short(root.as_ref(), witnessed, journal.log_state(shard).purged))
+}
+
+/// Why a shard's checkpoint isn't the one that it ought to be, though every byte of it may be
+/// whole: sled takes a damaged tail for one that was never written, and gives what was before.
+/// `witnessed` is the last checkpoint that the witness saw, `purged` where the shard's log begins.
+pub fn falls_short(
+    root: Option<&store::Root>,
+    witnessed: Option<journal::LogId>,
+    purged: Option<journal::LogId>,
+) -> Option<String> {
     let meta = match root.map(|root| RootMeta::decode(&root.meta)).transpose() {
         Ok(meta) => meta,
-        Err(error) => return Ok(Some(error.to_string())),
+        Err(error) => return Some(error.to_string()),
     };
     let at = meta.and_then(|meta| meta.snapshot.last_log_id).map(to_journal);
-    let witnessed = marks.checkpoints.get(&shard).copied();
-    let purged = journal.log_state(shard).purged;
     let index = |id: Option<journal::LogId>| id.map(|id| id.index);
-    if index(at) < index(witnessed).max(index(purged)) {
-        return Ok(Some(format!(
-            "its checkpoint is at {at:?}, the witness saw {witnessed:?}, the log begins after {purged:?}"
-        )));
-    }
-    Ok(None)
+    let said = |id: Option<journal::LogId>| {
+        id.map_or_else(|| "none".to_owned(), |id| format!("{} of term {}", id.index, id.term))
+    };
+    (index(at) < index(witnessed).max(index(purged))).then(|| {
+        format!(
+            "the store was at a checkpoint and lost it: there is {}, the witness saw {}, the log begins after {}",
+            said(at), said(witnessed), said(purged),
+        )
+    })
 }
 
 /// Gives up what the store has of a shard and takes a peer's checkpoint in its place, chunk by

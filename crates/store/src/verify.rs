@@ -7,7 +7,7 @@ use std::path::Path;
 
 use base::ShardId;
 
-use crate::api::{CheckpointNumber, Error, Store};
+use crate::api::{Error, Root, Store};
 use crate::on_sled::{Options, Sled, check_deep, check_format};
 
 /// Damaged values that a report names for each shard; the rest is only counted.
@@ -26,7 +26,7 @@ pub struct Report {
 pub struct ShardReport {
     pub shard: ShardId,
     /// The checkpoint it is at.
-    pub number: Option<CheckpointNumber>,
+    pub root: Option<Root>,
     pub parts_count: u64,
     pub parts_bytes: u64,
     /// The first of what is damaged, as sentences.
@@ -50,9 +50,16 @@ impl fmt::Display for Report {
         }
         for report in &self.shards {
             let ShardReport {
-                shard, parts_count, parts_bytes, damage_count, orphans_count, ..
+                shard,
+                root,
+                parts_count,
+                parts_bytes,
+                damage_count,
+                orphans_count,
+                ..
             } = report;
-            let number = report.number.map_or_else(|| "none".to_owned(), |at| at.0.to_string());
+            let number = root.as_ref().map(|root| root.number.0.to_string());
+            let number = number.as_deref().unwrap_or("none");
             writeln!(
                 f,
                 "store: shard {shard}: checkpoint {number}, {parts_count} parts, \
@@ -108,7 +115,7 @@ fn verify_shard(store: &Sled, shard: ShardId) -> ShardReport {
     }
     ShardReport {
         shard,
-        number: root.map(|root| root.number),
+        root,
         parts_count,
         parts_bytes,
         damage_count: damage.len(),

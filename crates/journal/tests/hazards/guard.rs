@@ -105,6 +105,19 @@ fn the_witness_keeps_checkpoints_through_a_restart() {
 }
 
 #[test]
+fn the_witness_learns_of_a_checkpoint_while_nothing_is_written() {
+    let disk = new_disk(1);
+    let clock = Arc::new(ManualClock::at(0));
+    let mut rig = Rig::open(&disk);
+    rig.committer.keep_witness(data(), Arc::clone(&clock) as Arc<dyn base::Clock>).unwrap();
+    rig.journal.note_checkpoint(B, id(3, 9));
+    clock.advance(Duration::from_millis(100));
+    rig.committer.step().unwrap();
+    let marks = load_witness(&disk, data()).unwrap().unwrap();
+    assert_eq!(marks.checkpoints.get(&B), Some(&id(3, 9)));
+}
+
+#[test]
 fn a_journal_shorter_than_the_witness_says_is_not_served() {
     let (disk, mut rig) = formed();
     rig.entry(A, 1, 30);

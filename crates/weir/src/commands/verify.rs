@@ -1,14 +1,18 @@
 //! `weir verify`: checks a stopped node's data. Changes nothing: the store is read in a copy.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use base::{Disk, RealDisk};
-use journal::OpenError;
+use base::{Disk, RealDisk, ShardId};
 use journal::guard::{self, DataLock, GuardError, Identity};
+use journal::{LogState, Marks, OpenError};
 
 use crate::cli::Verify;
 use crate::failed::Failed;
 use crate::out;
+
+/// Where each shard's log begins and ends.
+type Logs = BTreeMap<ShardId, LogState>;
 
 /// The lock's file, in a data directory that was ever used.
 const LOCK_FILE: &str = "lock";
@@ -25,8 +29,11 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failed> {
         return Err(Failed::wrong(format!("{dir}: not a node's data directory (no identity)")));
     }
     let mut damage = Vec::new();
-    check_journal(dir, &mut damage)?;
-    check_store(dir, args.scratch.as_deref(), &mut damage)?;
+    let marks = guard::load_witness(&RealDisk, dir).map_err(|error| refused(&error))?;
+    let marks = marks.unwrap_or_default();
+    let logs = check_journal(dir, &marks, &mut damage)?;
+    let stored = check_store(dir, args.scratch.as_deref(), &mut damage)?;
+    check_checkpoints(&marks, &logs, &stored, &mut damage);
     let noted = guard::damaged_parts(&RealDisk, dir).map_err(|error| refused(&error))?;
     damage.extend(noted.iter().map(|part| format!("noted while running: {part:?}")));
     match damage.split_first() {
@@ -49,29 +56,37 @@ fn lock(dir: &Path) -> Result<Option<DataLock>, Failed> {
     DataLock::take(&RealDisk, dir).map(Some).map_err(|error| refused(&error))
 }
 
-fn check_journal(dir: &Path, damage: &mut Vec<String>) -> Result<(), Failed> {
-    let marks = guard::load_witness(&RealDisk, dir).map_err(|error| refused(&error))?;
-    let journal_dir = dir.join(guard::JOURNAL_DIR);
-    match journal::verify(&RealDisk, &journal_dir, &marks.unwrap_or_default()) {
-        Ok(report) => out::say(format!(
-            "journal: {} segments, {} batches, {} records, {} shards, {} batches perhaps unsynced",
-            report.segments,
-            report.batches,
-            report.records,
-            report.shards.len(),
-            report.tail_batches,
-        )),
-        Err(error @ OpenError::Newer { .. }) => return Err(Failed::data(error.to_string())),
-        Err(error) => damage.push(error.to_string()),
+/// Each shard's log, as far as the journal is whole.
+fn check_journal(dir: &Path, marks: &Marks, damage: &mut Vec<String>) -> Result<Logs, Failed> {
+    match journal::verify(&RealDisk, &dir.join(guard::JOURNAL_DIR), marks) {
+        Ok(report) => {
+            out::say(format!(
+                "journal: {} segments, {} batches, {} records, {} shards, {} batches perhaps unsynced",
+                report.segments,
+                report.batches,
+                report.records,
+                report.shards.len(),
+                report.tail_batches,
+            ));
+            Ok(report.shards)
+        }
+        Err(error @ OpenError::Newer { .. }) => Err(Failed::data(error.to_string())),
+        Err(error) => {
+            damage.push(error.to_string());
+            Ok(Logs::new())
+        }
     }
-    Ok(())
 }
 
-fn check_store(dir: &Path, scratch: Option<&Path>, damage: &mut Vec<String>) -> Result<(), Failed> {
+fn check_store(
+    dir: &Path,
+    scratch: Option<&Path>,
+    damage: &mut Vec<String>,
+) -> Result<store::Report, Failed> {
     let store_dir = dir.join(guard::STORE_DIR);
     if !store_dir.is_dir() {
         out::say("store: none yet");
-        return Ok(());
+        return Ok(store::Report::default());
     }
     let mut scratch_dir = tempfile::Builder::new();
     scratch_dir.prefix("weir-verify-");
@@ -91,7 +106,23 @@ fn check_store(dir: &Path, scratch: Option<&Path>, damage: &mut Vec<String>) -> 
     if !report.is_whole() {
         damage.push(format!("{}: see the lines above", store_dir.display()));
     }
-    Ok(())
+    Ok(report)
+}
+
+/// A store can be whole and still lack its newest checkpoints. What is damaged has been named.
+fn check_checkpoints(marks: &Marks, logs: &Logs, stored: &store::Report, damage: &mut Vec<String>) {
+    if !stored.is_whole() {
+        return;
+    }
+    let shards: BTreeSet<_> = marks.checkpoints.keys().chain(logs.keys()).collect();
+    for shard in shards {
+        let report = stored.shards.iter().find(|report| report.shard == *shard);
+        let root = report.and_then(|report| report.root.as_ref());
+        let witnessed = marks.checkpoints.get(shard).copied();
+        let purged = logs.get(shard).and_then(|log| log.purged);
+        let short = raft::repair::falls_short(root, witnessed, purged);
+        damage.extend(short.map(|why| format!("shard {shard}: {why}")));
+    }
 }
 
 fn refused(error: &GuardError) -> Failed {

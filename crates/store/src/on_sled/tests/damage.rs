@@ -150,7 +150,12 @@ fn verify_names_what_is_damaged_and_changes_nothing() {
     assert!(report.is_whole() && !scratch.exists(), "{report}");
     assert_eq!(report.shards.len(), 3);
     assert!(report.shards.iter().all(|shard| shard.orphans_count == 0), "{report}");
-    assert!(report.shards.iter().all(|shard| shard.number == Some(CheckpointNumber(3))));
+    assert!(
+        report
+            .shards
+            .iter()
+            .all(|shard| shard.root.as_ref().map(|root| root.number) == Some(CheckpointNumber(3)))
+    );
     let text = report.to_string();
     assert!(text.contains("shard meta: checkpoint 3, 79 parts"), "{text}");
     let store = place.open();
