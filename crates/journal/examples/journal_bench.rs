@@ -1,7 +1,7 @@
 //! Acknowledged records a second through the journal, beside a bare loop of `pwrite` and
 //! `fdatasync` of the same bytes, interleaved in one run.
 //!
-//! `cargo run --release -p journal --example journal_bench -- [DIR] [ROUNDS] [ROUND_MS] [CACHE_BYTES]`
+//! `cargo run --release -p journal --example journal_bench -- [DIR] [ROUNDS] [ROUND_MS] [CACHE_BYTES] [WRITERS]`
 //!
 //! A writer is closed: it hands in its next record when the last one is acknowledged, from the
 //! callback, so that what is measured is the journal and not threads of clients. Both sides write
@@ -153,6 +153,7 @@ fn main() {
     let dir = tempfile::tempdir_in(parent).expect("a directory");
     let file = zero_filled(&dir.path().join("bare"));
     let cache_bytes = args.next().map_or(1024 * 1024, |arg| arg.parse().expect("bytes of cache"));
+    let only: Option<u64> = args.next().map(|arg| arg.parse().expect("a number of writers"));
     let options = Options { cache_bytes, ..Options::default() };
     let (disk, at) = (Arc::new(RealDisk), dir.path().join("journal"));
     let opened = open(disk, &at, options, &Marks::default());
@@ -172,7 +173,7 @@ fn main() {
     );
     let mut offset = 0;
     for shards in [1, SHARDS_MAX] {
-        for writers in [1, 50, 200] {
+        for writers in only.map_or_else(|| vec![1, 50, 200], |only| vec![only]) {
             let (mut ours, mut cpu, mut bare) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..rounds {
                 let (rate, ns) = journal_rate(&journal, writers, shards, time);
