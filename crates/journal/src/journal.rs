@@ -121,11 +121,15 @@ impl Journal {
     /// # Panics
     /// When an entry doesn't follow the one before: its index must be the next one, or anything
     /// above what was purged where there are no entries. Nothing was changed then.
-    pub fn append(&self, shard: ShardId, records: Vec<Record>, done: Done) {
+    pub fn append<R>(&self, shard: ShardId, records: R, done: Done)
+    where
+        R: AsRef<[Record]> + IntoIterator<Item = Record>,
+    {
         self.hand_in(shard, Some(done), |log, filling| {
-            let first = records.first().map_or(0, |first| first.index);
-            let whole = (first..).zip(&records).all(|(index, record)| record.index == index);
-            if !(whole && (records.is_empty() || log.accepts(first))) {
+            let all = records.as_ref();
+            let first = all.first().map_or(0, |first| first.index);
+            let whole = (first..).zip(all).all(|(index, record)| record.index == index);
+            if !(whole && (all.is_empty() || log.accepts(first))) {
                 return Err(format!("shard {shard}: entry {first} after {:?}", log.last()));
             }
             for record in records {

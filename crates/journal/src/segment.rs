@@ -16,7 +16,9 @@ use crate::types::Position;
 /// The name a segment is made under, before it has one.
 const UNNAMED: &str = "segment.new";
 const PREFIX: &str = "segment-";
-const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+/// Written at once: in the page cache a file is kept in pieces as large as its writes were, and small
+/// ones make every later write and sync of the recycled file dearer.
+static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
 
 /// The name of a segment's file.
 pub(crate) fn file_name(number: u64) -> String {

@@ -199,7 +199,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let records = entries.into_iter().map(|entry| to_record(&entry)).collect();
+        let records: Vec<_> = entries.into_iter().map(|entry| to_record(&entry)).collect();
         let done: Done =
             Box::new(move |result| callback.io_completed(result.map_err(io::Error::other)));
         self.journal.append(self.shard, records, done);
