@@ -30,6 +30,8 @@ pub(crate) struct Batch {
     pub(crate) records: u32,
     /// Last index by shard. A shard may be there twice; then the later one counts.
     pub(crate) entries: Vec<(ShardId, u64)>,
+    /// Where in `entries` the next one is likely noted.
+    turn: usize,
     pub(crate) changes: Vec<(ShardId, Change)>,
     pub(crate) dones: Vec<Done>,
 }
@@ -37,6 +39,20 @@ pub(crate) struct Batch {
 impl Batch {
     fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.dones.is_empty()
+    }
+
+    /// Notes a shard's last entry. Few shards take turns, so that the one whose turn it is is looked
+    /// at first, and a short search keeps the list short.
+    fn note_entry(&mut self, shard: ShardId, index: u64) {
+        let is = |at: &usize| self.entries.get(*at).is_some_and(|(known, _)| *known == shard);
+        let end = self.entries.len();
+        let searched = || (end.saturating_sub(SHARDS_SEARCHED)..end).rev().find(is);
+        let at = Some(self.turn).filter(is).or_else(searched).unwrap_or(end);
+        match self.entries.get_mut(at) {
+            Some((_, last)) => *last = index,
+            None => self.entries.push((shard, index)),
+        }
+        self.turn = if at + 1 < self.entries.len() { at + 1 } else { 0 };
     }
 
     /// Empties it for the next use. A buffer that grew far beyond the usual is let go.
@@ -215,12 +231,7 @@ impl Filling<'_> {
         state.bytes += (open.bytes.len() - before) as u64;
         open.records += 1;
         if head.kind == Kind::Entry {
-            // Few shards take turns: a short search keeps the list short.
-            let mut known = open.entries.iter_mut().rev().take(SHARDS_SEARCHED);
-            match known.find(|(shard, _)| *shard == head.shard) {
-                Some((_, last)) => *last = head.index,
-                None => open.entries.push((head.shard, head.index)),
-            }
+            open.note_entry(head.shard, head.index);
         }
         let offset = u32::try_from(offset).expect("a batch is far below 4 GiB");
         InBatch { batch: state.number, offset }

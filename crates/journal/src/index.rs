@@ -127,8 +127,13 @@ impl ShardLog {
         }
     }
 
-    /// Notes an entry that lies in a segment. It must be acceptable.
+    /// Notes an entry that lies in a segment, and keeps none. It must be acceptable.
     pub(crate) fn push(&mut self, id: LogId, slot: Slot) {
+        self.push_slot(id, slot);
+        self.forget_recent(0);
+    }
+
+    fn push_slot(&mut self, id: LogId, slot: Slot) {
         if self.slots.is_empty() {
             self.first = id.index;
         }
@@ -136,17 +141,13 @@ impl ShardLog {
             self.terms.push_back(id);
         }
         self.slots.push_back(slot);
-        self.forget_recent(0);
     }
 
     /// Notes an entry that was handed in just now, and keeps it.
     pub(crate) fn push_recent(&mut self, record: Record, at: InBatch) {
-        let recent = std::mem::take(&mut self.recent);
-        let bytes = std::mem::take(&mut self.recent_bytes);
         let id = LogId { term: record.term, index: record.index };
-        self.push(id, Slot::new(at, record.payload.len(), record.kind));
-        self.recent = recent;
-        self.recent_bytes = bytes + record.payload.len();
+        self.push_slot(id, Slot::new(at, record.payload.len(), record.kind));
+        self.recent_bytes += record.payload.len();
         self.recent.push_back(record.payload);
         if self.unwritten.back().is_none_or(|(batch, _)| *batch != at.batch) {
             self.unwritten.push_back((at.batch, id.index));

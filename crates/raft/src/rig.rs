@@ -138,7 +138,7 @@ impl Machinery {
                 *acknowledged.lock().unwrap() = last + count;
             }
         });
-        life.journal.append(SHARD, records.collect(), done);
+        life.journal.append(SHARD, records.collect::<Vec<_>>(), done);
     }
 
     /// Power goes; then everything is as it must be.
