@@ -125,7 +125,7 @@ impl Worker {
                 let payload = model::payload(shard, index, term);
                 Record { term, index, kind: 1, payload }
             };
-            let records = (self.last + 1..=self.last + count).map(record).collect();
+            let records: Vec<_> = (self.last + 1..=self.last + count).map(record).collect();
             let (tell, first) = (self.tell.clone(), self.last + 1);
             let done: Done = Box::new(move |result| {
                 let indexes = first..first + count;
