@@ -152,7 +152,10 @@ fn locked_by_a_running_process(cluster: &Cluster) {
 fn of_another_node(cluster: &mut Cluster) {
     let file = cluster.nodes[2].file.clone();
     let other = cluster.dir().join("other");
+    // What a node that runs has comes and goes while it is copied.
+    cluster.nodes[1].kill();
     copy_dir(&cluster.data_dir(1), &other);
+    cluster.nodes[1].start().unwrap();
     edit(&file, |text| text.replace("\"node-3\"", "\"other\"")).unwrap();
     cluster.refuses(2, 2, &["is of node 2", "this is node 3"]).unwrap();
     edit(&file, |text| text.replace("\"other\"", "\"node-3\"")).unwrap();
