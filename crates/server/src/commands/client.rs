@@ -1,19 +1,88 @@
 //! CLIENT and its subcommands: what connections say about themselves and may know of each other.
 
-use bytes::Bytes;
+mod filter;
 
-use super::arguments::{Args, is_word};
+use std::time::Duration;
+
+use super::arguments::{Args, integer, is_word};
 use super::command::write_help;
-use crate::resp::{Client, Doc, Echo, Group, SyntaxError, Turn};
+use crate::resp::{Doc, Echo, Group, Paused, Replies, SyntaxError, Turn, Unblock};
+use filter::Filter;
 
 /// Bytes of what a client says about itself.
 const TEXT_BYTES_MAX: usize = 256;
+
+/// A pause of a day is as good as one without end.
+const PAUSE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 pub(crate) static DOC: Doc = Doc {
     summary: "Names and describes connections.",
     group: Group::Connection,
     since: "2.4.0",
     complexity: "Depends on the subcommand",
+};
+
+pub(crate) static CACHING: Doc = Doc {
+    summary: "Refused: what clients read is not tracked.",
+    group: Group::Connection,
+    since: "6.0.0",
+    complexity: "O(1)",
+};
+
+pub(crate) static GETREDIR: Doc = Doc {
+    summary: "Answers -1: what clients read is not tracked.",
+    group: Group::Connection,
+    since: "6.0.0",
+    complexity: "O(1)",
+};
+
+pub(crate) static KILL: Doc = Doc {
+    summary: "Ends connections of this port of this node.",
+    group: Group::Connection,
+    since: "2.4.0",
+    complexity: "O(N) in the connections",
+};
+
+pub(crate) static PAUSE: Doc = Doc {
+    summary: "Lets the requests of this port of this node wait for a while, all or the writes.",
+    group: Group::Connection,
+    since: "3.0.0",
+    complexity: "O(1)",
+};
+
+pub(crate) static REPLY: Doc = Doc {
+    summary: "Tells whether this connection wants replies.",
+    group: Group::Connection,
+    since: "3.2.0",
+    complexity: "O(1)",
+};
+
+pub(crate) static TRACKING: Doc = Doc {
+    summary: "Refused, unless it is turned off: what clients read is not tracked.",
+    group: Group::Connection,
+    since: "6.0.0",
+    complexity: "O(1)",
+};
+
+pub(crate) static TRACKINGINFO: Doc = Doc {
+    summary: "Tells that what this connection reads is not tracked.",
+    group: Group::Connection,
+    since: "6.2.0",
+    complexity: "O(1)",
+};
+
+pub(crate) static UNBLOCK: Doc = Doc {
+    summary: "Ends the wait of a blocked connection.",
+    group: Group::Connection,
+    since: "5.0.0",
+    complexity: "O(log N) in the connections",
+};
+
+pub(crate) static UNPAUSE: Doc = Doc {
+    summary: "Ends the pause of this port of this node.",
+    group: Group::Connection,
+    since: "6.2.0",
+    complexity: "O(N) in the connections",
 };
 
 pub(crate) static GETNAME: Doc = Doc {
@@ -73,20 +142,35 @@ pub(crate) static SETNAME: Doc = Doc {
 };
 
 static HELP: &[&str] = &[
+    "CACHING (YES|NO), TRACKING (ON|OFF), TRACKINGINFO, GETREDIR",
+    "    For clients that ask: what they read is not tracked.",
     "GETNAME",
     "    Tell the name of this connection.",
     "ID",
     "    Tell the id of this connection.",
     "INFO",
     "    Describe this connection.",
+    "KILL <ip:port>",
+    "    End the connection from this address.",
+    "KILL <option> <value> [<option> <value> ...]",
+    "    End the connections that all options cover: ID, ADDR, LADDR, USER, MAXAGE, TYPE. SKIPME",
+    "    (yes by default) says whether this one is left out.",
     "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> ...]",
     "    Describe connections.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
     "    Accepted, and without effect.",
+    "PAUSE <milliseconds> [WRITE|ALL]",
+    "    Let requests wait.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Tell whether replies are wanted.",
     "SETINFO (LIB-NAME|LIB-VER) <text>",
     "    Tell which library this is.",
     "SETNAME <name>",
     "    Name this connection.",
+    "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+    "    End the wait of a blocked connection.",
+    "UNPAUSE",
+    "    End a pause.",
 ];
 
 pub(crate) fn help(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
@@ -159,53 +243,122 @@ pub(crate) fn info(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> 
 }
 
 pub(crate) fn list(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
-    let wanted = Wanted::parse(&args[2..])?;
+    let wanted = Filter::of_list(&args[2..])?;
     let now_ms = turn.door.now_ms();
     let clients = turn.door.clients.list();
-    let lines = clients.iter().filter(|client| wanted.covers(client));
+    let lines = clients.iter().filter(|client| wanted.covers(client, now_ms));
     let lines: String = lines.map(|client| client.line(now_ms)).collect();
     turn.out.verbatim(&lines);
     Ok(())
 }
 
-/// Which connections are asked for.
-enum Wanted {
-    All,
-    /// Replicas and such: there are none.
-    None,
-    Ids(Vec<u64>),
+pub(crate) fn kill(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let me = turn.session.client.id;
+    // With an address alone the answer is OK, or that there is none.
+    let by_address = args.len() == 3;
+    let (wanted, skip_me) = match &args[2..] {
+        [address] => (Filter::of_address(address), false),
+        options => Filter::of_kill(options)?,
+    };
+    let now_ms = turn.door.now_ms();
+    let mut killed = 0;
+    for client in turn.door.clients.list() {
+        let is_me = client.id == me;
+        if !wanted.covers(&client, now_ms) || (is_me && skip_me) {
+            continue;
+        }
+        killed += 1;
+        if is_me {
+            // Not before it has its answer.
+            turn.session.quitting = true;
+        } else {
+            client.inbox.end();
+        }
+    }
+    match (by_address, killed) {
+        (false, _) => turn.out.unsigned(killed),
+        (true, 0) => return Err(SyntaxError::NoSuchClient),
+        (true, _) => turn.out.simple("OK"),
+    }
+    Ok(())
 }
 
-impl Wanted {
-    fn parse(options: &[Bytes]) -> Result<Self, SyntaxError> {
-        match options {
-            [] => Ok(Self::All),
-            [option, kind] if is_word(option, "TYPE") => {
-                if is_word(kind, "NORMAL") {
-                    return Ok(Self::All);
-                }
-                let known = ["MASTER", "REPLICA", "SLAVE", "PUBSUB"];
-                match known.iter().any(|known| is_word(kind, known)) {
-                    true => Ok(Self::None),
-                    false => Err(SyntaxError::ClientType(Echo::new(kind))),
-                }
-            }
-            [option, ids @ ..] if is_word(option, "ID") && !ids.is_empty() => {
-                let id = |id: &Bytes| {
-                    let id = resp::signed(id).and_then(|id| u64::try_from(id).ok());
-                    id.filter(|id| *id > 0).ok_or(SyntaxError::ClientId)
-                };
-                ids.iter().map(id).collect::<Result<_, _>>().map(Self::Ids)
-            }
-            _ => Err(SyntaxError::Syntax),
-        }
-    }
+pub(crate) fn pause(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let what = match &args[3..] {
+        [] => Paused::All,
+        [mode] if is_word(mode, "ALL") => Paused::All,
+        [mode] if is_word(mode, "WRITE") => Paused::Writes,
+        _ => return Err(SyntaxError::PauseMode),
+    };
+    let length = resp::signed(&args[2]).ok_or(SyntaxError::TimeoutNotInteger)?;
+    let length = u64::try_from(length).map_err(|_| SyntaxError::TimeoutNegative)?;
+    turn.door.pause.set(Duration::from_millis(length.min(PAUSE_MS_MAX)), what);
+    turn.out.simple("OK");
+    Ok(())
+}
 
-    fn covers(&self, client: &Client) -> bool {
-        match self {
-            Self::All => true,
-            Self::None => false,
-            Self::Ids(ids) => ids.contains(&client.id),
+pub(crate) fn unpause(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    turn.door.pause.end();
+    turn.door.clients.ring_all();
+    turn.out.simple("OK");
+    Ok(())
+}
+
+pub(crate) fn reply(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    turn.session.replies = match &args[2] {
+        mode if is_word(mode, "ON") => {
+            turn.out.simple("OK");
+            Replies::On
         }
+        mode if is_word(mode, "OFF") => Replies::Off,
+        // Where there are none anyway, none are to be skipped.
+        mode if is_word(mode, "SKIP") && turn.session.replies == Replies::Off => Replies::Off,
+        mode if is_word(mode, "SKIP") => Replies::Skip,
+        _ => return Err(SyntaxError::Syntax),
+    };
+    Ok(())
+}
+
+pub(crate) fn unblock(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let how = match &args[3..] {
+        [] => Unblock::Timeout,
+        [how] if is_word(how, "TIMEOUT") => Unblock::Timeout,
+        [how] if is_word(how, "ERROR") => Unblock::Error,
+        _ => return Err(SyntaxError::UnblockReason),
+    };
+    let id = u64::try_from(integer(&args[2])?).unwrap_or(0);
+    turn.out.unsigned(turn.door.clients.unblock(id, how).into());
+    Ok(())
+}
+
+pub(crate) fn tracking(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    match &args[2] {
+        mode if is_word(mode, "OFF") => turn.out.simple("OK"),
+        mode if is_word(mode, "ON") => return Err(SyntaxError::NoTracking),
+        _ => return Err(SyntaxError::Syntax),
     }
+    Ok(())
+}
+
+pub(crate) fn caching(_: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let known = is_word(&args[2], "YES") || is_word(&args[2], "NO");
+    Err(if known { SyntaxError::NotTracking } else { SyntaxError::Syntax })
+}
+
+pub(crate) fn get_redirection(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    turn.out.integer(-1);
+    Ok(())
+}
+
+pub(crate) fn tracking_info(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
+    let out = &mut turn.out;
+    out.map(3);
+    out.bulk("flags");
+    out.set(1);
+    out.bulk("off");
+    out.bulk("redirect");
+    out.integer(-1);
+    out.bulk("prefixes");
+    out.array(0);
+    Ok(())
 }

@@ -4,7 +4,7 @@ use resp::Protocol;
 
 use super::arguments::{Args, integer, is_word};
 use super::client::{check_text, set_name_to};
-use crate::resp::{Doc, Echo, Group, SyntaxError, Turn};
+use crate::resp::{Doc, Echo, Group, Replies, SyntaxError, Turn};
 
 /// The version of Redis whose behaviour clients may rely on: three plain numbers, for those that
 /// compare them. The shapes of replies are those of 7.2, and XREAD knows `+`.
@@ -92,6 +92,7 @@ pub(crate) fn quit(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> 
 
 pub(crate) fn reset(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
     turn.session.protocol = Protocol::Resp2;
+    turn.session.replies = Replies::On;
     turn.session.authenticate(turn.door, turn.door.options.password.is_none());
     turn.session.client.say(|said| {
         said.name.clear();

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::inbox::Inbox;
+use super::table::Spec;
+
 /// What everybody may know of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -18,15 +21,26 @@ pub(crate) struct Client {
     /// It has said who it is, or need not.
     known: AtomicBool,
     said: Mutex<Said>,
+    /// What others have for it.
+    pub(crate) inbox: Inbox,
 }
 
 /// What a client said about itself, and what it asked last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     pub(crate) name: String,
     pub(crate) library_name: String,
     pub(crate) library_version: String,
     pub(crate) resp3: bool,
+    /// What it asked last.
+    pub(crate) last: Option<&'static Spec>,
+}
+
+/// What kind of client a connection is, as `CLIENT LIST TYPE` tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Normal,
+    PubSub,
 }
 
 impl Client {
@@ -37,8 +51,17 @@ impl Client {
         now_ms: u64,
     ) -> Self {
         let (active_ms, known) = (AtomicU64::new(now_ms), AtomicBool::new(false));
-        let said = Mutex::default();
-        Self { id, address, local_address, connected_ms: now_ms, active_ms, known, said }
+        let (said, inbox) = (Mutex::default(), Inbox::default());
+        Self { id, address, local_address, connected_ms: now_ms, active_ms, known, said, inbox }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::Normal
+    }
+
+    /// Whole seconds since it connected.
+    pub(crate) fn age(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.connected_ms) / 1000
     }
 
     pub(crate) fn note_active(&self, now_ms: u64) {
@@ -55,19 +78,36 @@ impl Client {
 
     /// One line of `CLIENT LIST`, with the fields that clients look for.
     pub(crate) fn line(&self, now_ms: u64) -> String {
-        let Said { name, library_name, library_version, resp3 } = self.said();
-        let age = now_ms.saturating_sub(self.connected_ms) / 1000;
+        let Said { name, library_name, library_version, resp3, last } = self.said();
+        let (age, flags) = (self.age(now_ms), self.flags());
         let idle = now_ms.saturating_sub(self.active_ms.load(Ordering::Relaxed)) / 1000;
+        let last = last.map_or_else(|| "NULL".to_owned(), Spec::path);
         format!(
-            "id={} addr={} laddr={} name={name} age={age} idle={idle} flags=N db=0 sub=0 psub=0 \
-             ssub=0 multi=-1 watch=0 user=default redir=-1 resp={} lib-name={library_name} \
-             lib-ver={library_version}\n",
+            "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub=0 \
+             psub=0 ssub=0 multi=-1 watch=0 cmd={last} user=default redir=-1 resp={} \
+             lib-name={library_name} lib-ver={library_version}\n",
             self.id,
             self.address,
             self.local_address,
             if resp3 { 3 } else { 2 },
         )
     }
+
+    /// One letter for each thing that is special about it, as in Redis.
+    fn flags(&self) -> &'static str {
+        match self.kind() {
+            Kind::Normal => "N",
+            Kind::PubSub => "P",
+        }
+    }
+}
+
+/// What a blocked connection is told when another one ends its wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unblock {
+    /// As if its time were over.
+    Timeout,
+    Error,
 }
 
 /// All connections, by id.
@@ -116,6 +156,17 @@ impl Clients {
 
     pub(crate) fn list(&self) -> Vec<Arc<Client>> {
         self.lock().values().map(Arc::clone).collect()
+    }
+
+    /// Lets every connection look around: something changed that may concern it.
+    pub(crate) fn ring_all(&self) {
+        self.lock().values().for_each(|client| client.inbox.ring());
+    }
+
+    /// Ends the wait of a blocked connection; says whether it was blocked. Nobody blocks yet.
+    // What waits is known to the queue of its connection: a blocking read is to be ended there.
+    pub(crate) fn unblock(&self, _id: u64, _how: Unblock) -> bool {
+        false
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {

@@ -10,6 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
@@ -26,7 +27,7 @@ use super::error::{Asked, SyntaxError};
 use super::limits;
 use super::queue::{Question, Queue};
 use super::reply::Nothing;
-use super::session::{Session, Turn};
+use super::session::{Replies, Session, Turn};
 use super::table::{Run, Spec, find};
 use crate::commands::{Args, is_word};
 use crate::dispatch::Call;
@@ -43,6 +44,8 @@ pub(super) enum Ended {
     OutputStalled,
     #[error("the client did not authenticate in time")]
     NotAuthenticated,
+    #[error("another client ended it")]
+    Killed,
     #[error("the node stopped before all answers were there")]
     NotDrained,
 }
@@ -67,6 +70,8 @@ pub(super) struct Connection {
     /// Since when the client has had to say who it is.
     strange: Option<Instant>,
     stalled: Option<Instant>,
+    /// Until when `held` has to wait, because somebody paused the port.
+    paused: Option<Instant>,
     draining: Option<Instant>,
 }
 
@@ -86,6 +91,7 @@ impl Connection {
             closing: false,
             strange: None,
             stalled: None,
+            paused: None,
             draining: None,
         }
     }
@@ -95,6 +101,9 @@ impl Connection {
         let mut stopped = pin!(stop.cancelled());
         loop {
             self.advance().await;
+            if self.session.client.inbox.order().is_some() {
+                return Err(Ended::Killed);
+            }
             let authenticated = self.session.is_authenticated();
             if self.output.len() > self.door.output_bytes_max(authenticated) {
                 self.door.counters.output_closed.add(1);
@@ -110,7 +119,7 @@ impl Connection {
             if self.starved && self.has_room() {
                 continue;
             }
-            if self.closing && self.queue.is_empty() && self.output.is_empty() {
+            if self.closing && self.owes_nothing() && self.output.is_empty() {
                 let mut parting = Parting::default();
                 let parted = poll_fn(|context| parting.poll(&mut self.stream, context));
                 return Ok(parted.await?);
@@ -143,6 +152,7 @@ impl Connection {
                 ready?;
                 self.receive()?;
             }
+            () = self.session.client.inbox.rung() => {}
             () = stopped, if self.draining.is_none() => self.draining = Some(Instant::now()),
             () = tokio::time::sleep_until(at), if deadline.is_some() => {
                 if let Some((_, Some(ended))) = deadline {
@@ -159,6 +169,7 @@ impl Connection {
         let taking = self.draining.filter(|since| since.elapsed() < limits::DRAIN_TAKING);
         [
             (taking, limits::DRAIN_TAKING, None),
+            (self.paused, Duration::ZERO, None),
             (self.draining, limits::DRAIN_WITHIN, Some(Ended::NotDrained)),
             (self.stalled, limits::OUTPUT_STALLED_MAX, Some(Ended::OutputStalled)),
             (self.strange, limits::AUTHENTICATE_WITHIN, Some(Ended::NotAuthenticated)),
@@ -173,12 +184,17 @@ impl Connection {
         !self.closing && self.held.is_none() && self.draining.is_none_or(in_time) && self.has_room()
     }
 
+    /// Whether every request that was taken has its reply written.
+    fn owes_nothing(&self) -> bool {
+        self.queue.is_empty() && self.held.is_none()
+    }
+
     /// Whether the node stops and this is the turn to part from the client: with a reply, so that
     /// the end of the connection travels in the same packet and a client that asks one thing after
     /// the other never sends into it; without one when it asked nothing for so long.
     fn should_part(&self) -> bool {
         let Some(since) = self.draining else { return false };
-        let idle = self.queue.is_empty() && self.held.is_none();
+        let idle = self.owes_nothing();
         let is_late = since.elapsed() >= limits::DRAIN_TAKING;
         idle && (is_late || (self.input.is_empty() && !self.output.is_empty()))
     }
@@ -247,7 +263,7 @@ impl Connection {
 
     /// A connection that waits for its client holds no buffers.
     fn forget_buffers(&mut self) {
-        if self.input.is_empty() && self.queue.is_empty() && self.held.is_none() {
+        if self.input.is_empty() && self.owes_nothing() {
             self.input = BytesMut::new();
         }
         if self.output.is_empty() && self.output.capacity() > limits::READ_BYTES {
@@ -258,13 +274,19 @@ impl Connection {
     /// Starts every complete request that there is room for.
     fn start_requests(&mut self) {
         let mut started = 0;
+        self.paused = None;
         while !self.session.quitting && self.has_room() {
             let Some(spec) = self.held.take().or_else(|| self.next_request()) else { break };
             if !self.queue.lets_start(&spec.run) {
                 self.held = Some(spec);
                 break;
             }
+            if let Some(until) = self.door.pause.holds(spec) {
+                (self.held, self.paused) = (Some(spec), Some(until));
+                break;
+            }
             started += 1;
+            self.session.client.say(|said| said.last = Some(spec));
             self.start(spec);
             self.args.clear();
         }
@@ -318,7 +340,16 @@ impl Connection {
         }
     }
 
+    /// Answers the request that was taken last with an error, if it wants an answer.
     fn refuse(&mut self, text: &str) {
+        if self.session.wants_reply() {
+            self.write_error(text);
+        } else {
+            self.door.counters.errors.add(1);
+        }
+    }
+
+    fn write_error(&mut self, text: &str) {
         self.door.counters.errors.add(1);
         let protocol = self.session.protocol;
         Writer::new(self.queue.end(&mut self.output), protocol).error(text);
@@ -342,8 +373,10 @@ impl Connection {
         match asked {
             Ok((call, asked, nothing)) => {
                 let bytes = args.iter().map(Bytes::len).sum();
-                let protocol = self.session.protocol;
-                self.queue.push(Question { call, asked, nothing, protocol, bytes, outcome: None });
+                let (protocol, silent) = (self.session.protocol, !self.session.wants_reply());
+                let outcome = None;
+                let question = Question { call, asked, nothing, silent, protocol, bytes, outcome };
+                self.queue.push(question);
             }
             Err(error) => self.refuse(&error.to_string()),
         }
@@ -352,11 +385,19 @@ impl Connection {
     /// Answers a request without asking anybody.
     fn answer(&mut self, run: fn(&mut Turn<'_>, Args<'_>) -> Result<(), SyntaxError>) {
         let protocol = self.session.protocol;
-        let out = Writer::new(self.queue.end(&mut self.output), protocol);
+        let (were_off, wanted) = (self.session.replies == Replies::Off, self.session.wants_reply());
+        let end = self.queue.end(&mut self.output);
+        let before = end.len();
+        let out = Writer::new(end, protocol);
         let mut turn = Turn { door: &self.door, session: &mut self.session, out };
         if let Err(error) = run(&mut turn, &self.args) {
             turn.out.error(&error.to_string());
             self.door.counters.errors.add(1);
+        }
+        // What turns replies on is the first to be answered.
+        let turned_on = were_off && self.session.replies == Replies::On;
+        if !wanted && !turned_on {
+            self.queue.end(&mut self.output).truncate(before);
         }
     }
 }

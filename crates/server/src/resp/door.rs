@@ -9,6 +9,7 @@ use raft::Shards;
 
 use super::clients::Clients;
 use super::limits;
+use super::pause::Pause;
 use crate::config::Password;
 
 /// Which of a node's RESP ports this is.
@@ -42,6 +43,7 @@ pub(crate) struct Door {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clients: Clients,
     pub(crate) counters: Counters,
+    pub(crate) pause: Pause,
     /// Milliseconds of the clock when the port was opened.
     pub(crate) started_ms: u64,
 }
@@ -55,7 +57,8 @@ impl Door {
     ) -> Self {
         let started_ms = monotonic_ms(&*clock);
         let (clients, counters) = (Clients::default(), Counters::default());
-        Self { options, address, shards, clock, clients, counters, started_ms }
+        let pause = Pause::default();
+        Self { options, address, shards, clock, clients, counters, pause, started_ms }
     }
 
     /// Milliseconds of the clock that never goes back.

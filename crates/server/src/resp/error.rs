@@ -101,6 +101,27 @@ pub(crate) enum SyntaxError {
     ClientType(Echo),
     #[error("ERR Invalid client ID")]
     ClientId,
+    #[error("ERR client-id should be greater than 0")]
+    KillId,
+    #[error("ERR No such client")]
+    NoSuchClient,
+    #[error("ERR No such user '{0}'")]
+    NoSuchUser(Echo),
+    #[error("ERR maxage is not an integer or out of range")]
+    MaxAgeNotInteger,
+    #[error("ERR maxage should be greater than 0")]
+    MaxAgeNotPositive,
+    #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
+    PauseMode,
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
+    #[error("ERR CLIENT TRACKING is not in Weir: what clients read is not tracked")]
+    NoTracking,
+    #[error(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
+         OPTOUT mode enabled"
+    )]
+    NotTracking,
     #[error("ERR DB index is out of range")]
     DbIndex,
     #[error("ERR Invalid command specified")]

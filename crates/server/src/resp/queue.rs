@@ -22,6 +22,8 @@ pub(super) struct Question {
     pub(super) call: Call,
     pub(super) asked: Asked,
     pub(super) nothing: Nothing,
+    /// The client wants no reply.
+    pub(super) silent: bool,
     /// As the client spoke when it asked.
     pub(super) protocol: Protocol,
     /// Of the request.
@@ -153,16 +155,21 @@ impl Question {
         Poll::Ready(())
     }
 
-    /// Writes the answer; says whether it is an error.
+    /// Writes the answer, if it is wanted; says whether it is an error.
     fn tell(self, output: &mut BytesMut) -> bool {
+        let before = output.len();
         let mut out = Writer::new(output, self.protocol);
-        match self.outcome {
+        let is_error = match self.outcome {
             Some(Ok(reply)) => reply::write(&mut out, &reply, self.nothing),
             Some(Err(error)) => {
                 out.error(&propose_error_text(&error, self.asked));
                 true
             }
             None => false,
+        };
+        if self.silent {
+            output.truncate(before);
         }
+        is_error
     }
 }

@@ -8,6 +8,16 @@ use resp::{Protocol, Writer};
 use super::clients::Client;
 use super::door::Door;
 
+/// Whether a client wants replies: `CLIENT REPLY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// Not to the next request, and not to the one that asked for it.
+    Skip,
+}
+
 /// One client's state.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -15,6 +25,7 @@ pub(crate) struct Session {
     authenticated: bool,
     /// The client said QUIT: the connection ends when it has its replies.
     pub(crate) quitting: bool,
+    pub(crate) replies: Replies,
     /// What other connections may see of this one.
     pub(crate) client: Arc<Client>,
 }
@@ -22,7 +33,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(door: &Door, client: Arc<Client>) -> Self {
         let (protocol, authenticated) = (Protocol::Resp2, false);
-        let mut session = Self { protocol, authenticated, quitting: false, client };
+        let (quitting, replies) = (false, Replies::On);
+        let mut session = Self { protocol, authenticated, quitting, replies, client };
         session.authenticate(door, door.options.password.is_none());
         session
     }
@@ -30,6 +42,18 @@ impl Session {
     /// Whether the client may do anything.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// Whether the request that starts now is to be answered. One that is skipped uses that up.
+    pub(super) fn wants_reply(&mut self) -> bool {
+        match self.replies {
+            Replies::On => true,
+            Replies::Off => false,
+            Replies::Skip => {
+                self.replies = Replies::On;
+                false
+            }
+        }
     }
 
     /// From now on the client may do anything, or not.

@@ -25,6 +25,12 @@ pub(crate) struct Spec {
     pub(crate) doc: &'static Doc,
 }
 
+impl std::fmt::Debug for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 /// Who answers.
 pub(crate) enum Run {
     /// This connection, at once.
@@ -163,15 +169,24 @@ static COMMANDS: &[Spec] = &[
 
 #[rustfmt::skip]
 static CLIENT: &[Spec] = &[
-    spec("GETNAME",       2, Keys::None, FAST,     Local(client::get_name),    &client::GETNAME),
-    spec("HELP",          2, Keys::None, NONE,     Local(client::help),        &command::HELP_DOC),
-    spec("ID",            2, Keys::None, FAST,     Local(client::id),          &client::ID),
-    spec("INFO",          2, Keys::None, NONE,     Local(client::info),        &client::INFO),
-    spec("LIST",         -2, Keys::None, NONE,     Local(client::list),        &client::LIST),
-    spec("NO-EVICT",      3, Keys::None, FAST,     Local(client::on_off),      &client::NO_EVICT),
-    spec("NO-TOUCH",      3, Keys::None, FAST,     Local(client::on_off),      &client::NO_TOUCH),
-    spec("SETINFO",       4, Keys::None, FAST,     Local(client::set_info),    &client::SETINFO),
-    spec("SETNAME",       3, Keys::None, FAST,     Local(client::set_name),    &client::SETNAME),
+    spec("CACHING",        3, Keys::None, NONE,    Local(client::caching),          &client::CACHING),
+    spec("GETNAME",        2, Keys::None, FAST,    Local(client::get_name),         &client::GETNAME),
+    spec("GETREDIR",       2, Keys::None, FAST,    Local(client::get_redirection),  &client::GETREDIR),
+    spec("HELP",           2, Keys::None, NONE,    Local(client::help),             &command::HELP_DOC),
+    spec("ID",             2, Keys::None, FAST,    Local(client::id),               &client::ID),
+    spec("INFO",           2, Keys::None, NONE,    Local(client::info),             &client::INFO),
+    spec("KILL",          -3, Keys::None, NONE,    Local(client::kill),             &client::KILL),
+    spec("LIST",          -2, Keys::None, NONE,    Local(client::list),             &client::LIST),
+    spec("NO-EVICT",       3, Keys::None, FAST,    Local(client::on_off),           &client::NO_EVICT),
+    spec("NO-TOUCH",       3, Keys::None, FAST,    Local(client::on_off),           &client::NO_TOUCH),
+    spec("PAUSE",         -3, Keys::None, NONE,    Local(client::pause),            &client::PAUSE),
+    spec("REPLY",          3, Keys::None, FAST,    Local(client::reply),            &client::REPLY),
+    spec("SETINFO",        4, Keys::None, FAST,    Local(client::set_info),         &client::SETINFO),
+    spec("SETNAME",        3, Keys::None, FAST,    Local(client::set_name),         &client::SETNAME),
+    spec("TRACKING",      -3, Keys::None, NONE,    Local(client::tracking),         &client::TRACKING),
+    spec("TRACKINGINFO",   2, Keys::None, NONE,    Local(client::tracking_info),    &client::TRACKINGINFO),
+    spec("UNBLOCK",       -3, Keys::None, NONE,    Local(client::unblock),          &client::UNBLOCK),
+    spec("UNPAUSE",        2, Keys::None, NONE,    Local(client::unpause),          &client::UNPAUSE),
 ];
 
 #[rustfmt::skip]
@@ -260,6 +275,15 @@ impl Spec {
     pub(crate) fn takes(&self, args_count: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity < 0 { args_count >= wanted } else { args_count == wanted }
+    }
+
+    /// The same of any row, whose container is looked for.
+    pub(crate) fn path(&self) -> String {
+        let is_here = |spec: &&Spec| match spec.run {
+            Container(subcommands) => subcommands.iter().any(|sub| std::ptr::eq(sub, self)),
+            _ => false,
+        };
+        self.full_name(COMMANDS.iter().find(is_here))
     }
 
     /// `xgroup|create`, as Redis names a command to clients.

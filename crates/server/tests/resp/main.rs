@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
 mod client;
+mod clients;
 mod commands;
 mod connection;
 mod door;
