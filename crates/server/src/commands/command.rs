@@ -36,6 +36,13 @@ pub(crate) static GETKEYS: Doc = Doc {
     complexity: "O(N) in the arguments",
 };
 
+pub(crate) static GETKEYSANDFLAGS: Doc = Doc {
+    summary: "Tells which arguments of a request are keys, and what is done with each.",
+    group: Group::Server,
+    since: "7.0.0",
+    complexity: "O(N) in the arguments",
+};
+
 pub(crate) static INFO: Doc = Doc {
     summary: "Describes commands for programs: arity, flags, where their keys are.",
     group: Group::Server,
@@ -66,6 +73,8 @@ static HELP: &[&str] = &[
     "    Explain commands.",
     "GETKEYS <full-command>",
     "    Tell which arguments are keys.",
+    "GETKEYSANDFLAGS <full-command>",
+    "    Tell the same, and what is done with each.",
     "INFO [<command-name> ...]",
     "    Describe commands.",
     "LIST [FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)]",
@@ -161,10 +170,69 @@ fn describe(out: &mut Writer<'_>, spec: &Spec, container: Option<&Spec>) {
     out.set(categories.len());
     categories.iter().for_each(|category| out.simple(category));
     out.array(0);
-    out.array(0);
+    key_specifications(out, spec);
     let subcommands = subcommands(spec);
     out.array(subcommands.len());
     subcommands.iter().for_each(|sub| describe(out, sub, Some(spec)));
+}
+
+/// Where the keys are, for programs that find them in any request.
+fn key_specifications(out: &mut Writer<'_>, spec: &Spec) {
+    if spec.keys == Keys::None {
+        return out.array(0);
+    }
+    out.array(1);
+    out.map(3);
+    out.bulk("flags");
+    let flags = key_flags(spec);
+    out.set(flags.len());
+    flags.iter().for_each(|flag| out.simple(flag));
+    out.bulk("begin_search");
+    out.map(2);
+    match spec.keys {
+        Keys::At(at) | Keys::From(at) => {
+            typed(out, "index", 1);
+            out.bulk("index");
+            out.unsigned(at as u64);
+        }
+        Keys::Streams | Keys::None => {
+            typed(out, "keyword", 2);
+            out.bulk("keyword");
+            out.bulk("STREAMS");
+            out.bulk("startfrom");
+            out.unsigned(1);
+        }
+    }
+    out.bulk("find_keys");
+    out.map(2);
+    typed(out, "range", 3);
+    // The last key counts from the first; of what follows STREAMS, one half are keys.
+    let (last, limit) = match spec.keys {
+        Keys::At(_) => (0, 0),
+        Keys::From(_) | Keys::None => (-1, 0),
+        Keys::Streams => (-1, 2),
+    };
+    for (name, value) in [("lastkey", last), ("keystep", 1), ("limit", limit)] {
+        out.bulk(name);
+        out.integer(value);
+    }
+}
+
+/// The two entries of a map: its type, and a map of so many details, which follow.
+fn typed(out: &mut Writer<'_>, kind: &str, details_count: usize) {
+    out.bulk("type");
+    out.bulk(kind);
+    out.bulk("spec");
+    out.map(details_count);
+}
+
+/// What a command does with its keys, in Redis's words.
+fn key_flags(spec: &Spec) -> &'static [&'static str] {
+    match spec.run {
+        Run::Write(_) if matches!(spec.name, "DEL" | "UNLINK") => &["RM", "delete"],
+        Run::Write(_) | Run::ReadGroup(_) => &["RW", "update"],
+        Run::Read(_) | Run::Local(_) | Run::Container(_) => &["RO", "access"],
+    }
 }
 
 fn flags(spec: &Spec) -> Vec<&'static str> {
@@ -229,7 +297,27 @@ fn explain(out: &mut Writer<'_>, spec: &Spec, container: Option<&Spec>) {
 }
 
 pub(crate) fn get_keys(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
-    let request = &args[2..];
+    let (_, keys) = keys_of(&args[2..])?;
+    turn.out.array(keys.len());
+    keys.iter().for_each(|key| turn.out.bulk(key));
+    Ok(())
+}
+
+pub(crate) fn get_keys_and_flags(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+    let (spec, keys) = keys_of(&args[2..])?;
+    let flags = key_flags(spec);
+    turn.out.array(keys.len());
+    for key in keys {
+        turn.out.array(2);
+        turn.out.bulk(key);
+        turn.out.set(flags.len());
+        flags.iter().for_each(|flag| turn.out.simple(flag));
+    }
+    Ok(())
+}
+
+/// The row of a request and its keys, of which there must be some.
+fn keys_of(request: &[Bytes]) -> Result<(&'static Spec, &[Bytes]), SyntaxError> {
     let spec = find(request).map_err(|error| match error {
         SyntaxError::Arity(_) => SyntaxError::KeysArity,
         _ => SyntaxError::KeysOfUnknown,
@@ -237,13 +325,10 @@ pub(crate) fn get_keys(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), Syntax
     if spec.keys == Keys::None {
         return Err(SyntaxError::KeysNone);
     }
-    let keys = spec.keys.of(request);
-    if keys.is_empty() {
-        return Err(SyntaxError::KeysArity);
+    match spec.keys.of(request) {
+        [] => Err(SyntaxError::KeysArity),
+        keys => Ok((spec, keys)),
     }
-    turn.out.array(keys.len());
-    keys.iter().for_each(|key| turn.out.bulk(key));
-    Ok(())
 }
 
 pub(crate) fn list(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {

@@ -194,6 +194,7 @@ static COMMAND: &[Spec] = &[
     spec("COUNT",         2, Keys::None, NONE,     Local(command::count),      &command::COUNT),
     spec("DOCS",         -2, Keys::None, NONE,     Local(command::docs),       &command::DOCS),
     spec("GETKEYS",      -3, Keys::None, NONE,     Local(command::get_keys),   &command::GETKEYS),
+    spec("GETKEYSANDFLAGS", -3, Keys::None, NONE,  Local(command::get_keys_and_flags), &command::GETKEYSANDFLAGS),
     spec("HELP",          2, Keys::None, NONE,     Local(command::help),       &command::HELP_DOC),
     spec("INFO",         -2, Keys::None, NONE,     Local(command::info),       &command::INFO),
     spec("LIST",         -2, Keys::None, NONE,     Local(command::list),       &command::LIST),
