@@ -15,6 +15,8 @@ mod pause;
 mod queue;
 mod reply;
 mod session;
+mod settings;
+mod statistics;
 mod table;
 
 pub(crate) use clients::{Client, Kind, Unblock};
@@ -24,4 +26,5 @@ pub(crate) use error::{Echo, SyntaxError};
 pub use listener::{Handle, Service};
 pub(crate) use pause::Paused;
 pub(crate) use session::{Replies, Turn};
+pub(crate) use settings::Number;
 pub(crate) use table::{Doc, Flags, Group, Keys, Run, Spec, all, find, lookup};

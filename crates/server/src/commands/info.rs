@@ -8,7 +8,7 @@ use super::connection::REDIS_VERSION;
 use crate::resp::{Doc, Door, Group, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
-    summary: "Describes this node, all of it or by section. DBSIZE counts the keys.",
+    summary: "Describes this node, all of it or by section.",
     group: Group::Server,
     since: "1.0.0",
     complexity: "O(1)",
@@ -21,28 +21,49 @@ pub(crate) static TIME: Doc = Doc {
     complexity: "O(1)",
 };
 
-type Section = fn(&mut String, &Door) -> std::fmt::Result;
+type Tell = fn(&mut String, &Door) -> std::fmt::Result;
 
-static SECTIONS: &[(&str, Section)] = &[
-    ("Server", server),
-    ("Clients", clients),
-    ("Memory", memory),
-    ("Persistence", persistence),
-    ("Stats", stats),
-    ("Replication", replication),
-    ("Cluster", cluster),
-    ("Weir", weir),
+/// One part of the answer.
+struct Section {
+    name: &'static str,
+    write: Tell,
+    /// Told also when it isn't asked for by name.
+    by_default: bool,
+}
+
+const fn usual(name: &'static str, write: Tell) -> Section {
+    Section { name, write, by_default: true }
+}
+
+const fn asked_for(name: &'static str, write: Tell) -> Section {
+    Section { name, write, by_default: false }
+}
+
+static SECTIONS: &[Section] = &[
+    usual("Server", server),
+    usual("Clients", clients),
+    usual("Memory", memory),
+    usual("Persistence", persistence),
+    usual("Stats", stats),
+    usual("Replication", replication),
+    usual("CPU", cpu),
+    usual("Modules", |_, _| Ok(())),
+    asked_for("Commandstats", command_statistics),
+    usual("Errorstats", error_statistics),
+    asked_for("Latencystats", latency_statistics),
+    usual("Cluster", cluster),
+    usual("Weir", weir),
 ];
 
 pub(crate) fn info(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
     let wanted = &args[1..];
-    let everything = wanted.is_empty()
-        || wanted.iter().any(|section| {
-            ["ALL", "DEFAULT", "EVERYTHING"].iter().any(|word| is_word(section, word))
-        });
+    let asks =
+        |words: &[&str]| wanted.iter().any(|given| words.iter().any(|word| is_word(given, word)));
+    let (all, default) = (asks(&["ALL", "EVERYTHING"]), wanted.is_empty() || asks(&["DEFAULT"]));
     let mut text = String::new();
-    for (name, write) in SECTIONS {
-        if !everything && !wanted.iter().any(|section| is_word(section, name)) {
+    for Section { name, write, by_default } in SECTIONS {
+        let wanted = all || (default && *by_default) || asks(&[*name]);
+        if !wanted {
             continue;
         }
         let separator = if text.is_empty() { "" } else { "\r\n" };
@@ -66,7 +87,8 @@ fn server(text: &mut String, door: &Door) -> std::fmt::Result {
 
 fn clients(text: &mut String, door: &Door) -> std::fmt::Result {
     write!(text, "connected_clients:{}\r\n", door.clients.count())?;
-    write!(text, "maxclients:{}\r\nblocked_clients:0\r\n", door.options.connections_max)?;
+    write!(text, "maxclients:{}\r\n", door.settings.connections_max.get())?;
+    write!(text, "blocked_clients:{}\r\n", door.counters.blocked.get())?;
     write!(text, "total_blocking_keys:0\r\ntotal_blocking_keys_on_nokey:0\r\n")
 }
 
@@ -86,10 +108,11 @@ fn resident_bytes() -> u64 {
     pages.unwrap_or(0) * PAGE_BYTES
 }
 
-fn persistence(text: &mut String, _: &Door) -> std::fmt::Result {
+fn persistence(text: &mut String, door: &Door) -> std::fmt::Result {
+    text.write_str("loading:0\r\nasync_loading:0\r\n")?;
+    write!(text, "rdb_changes_since_last_save:{}\r\n", door.counters.changes.get())?;
     text.write_str(
-        "loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n\
-         rdb_bgsave_in_progress:0\r\nrdb_last_save_time:0\r\naof_enabled:1\r\n\
+        "rdb_bgsave_in_progress:0\r\nrdb_last_save_time:0\r\naof_enabled:1\r\n\
          aof_rewrite_in_progress:0\r\n",
     )
 }
@@ -106,7 +129,50 @@ fn stats(text: &mut String, door: &Door) -> std::fmt::Result {
         ("client_output_buffer_limit_disconnections", &counters.output_closed),
     ];
     told.iter().try_for_each(|(name, counter)| write!(text, "{name}:{}\r\n", counter.get()))?;
-    text.write_str("expired_keys:0\r\nevicted_keys:0\r\n")
+    let (rate, commands) = (&counters.rate, counters.commands.get());
+    write!(text, "instantaneous_ops_per_sec:{}\r\n", rate.of(commands, door.now_ms()))?;
+    text.write_str("expired_keys:0\r\nevicted_keys:0\r\nkeyspace_hits:0\r\nkeyspace_misses:0\r\n")
+}
+
+/// Seconds that the process computed, where Linux says it.
+fn cpu(text: &mut String, _: &Door) -> std::fmt::Result {
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may have spaces; the first field there is the third of all.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let seconds = |field: usize| {
+        let ticks = fields.split_whitespace().nth(field - 3).and_then(|ticks| ticks.parse().ok());
+        ticks.unwrap_or(0.0) / TICKS_A_SECOND
+    };
+    let (user, system) = (seconds(14), seconds(15));
+    write!(text, "used_cpu_sys:{system:.6}\r\nused_cpu_user:{user:.6}\r\n")
+}
+
+fn command_statistics(text: &mut String, door: &Door) -> std::fmt::Result {
+    door.statistics.seen().iter().try_for_each(|(name, seen)| {
+        let each = seen.us as f64 / seen.calls.max(1) as f64;
+        write!(
+            text,
+            "cmdstat_{name}:calls={},usec={},usec_per_call={each:.2},rejected_calls={},\
+             failed_calls={}\r\n",
+            seen.calls, seen.us, seen.rejected, seen.failed
+        )
+    })
+}
+
+fn error_statistics(text: &mut String, door: &Door) -> std::fmt::Result {
+    let errors = door.statistics.errors_seen();
+    errors.iter().try_for_each(|(code, count)| write!(text, "errorstat_{code}:count={count}\r\n"))
+}
+
+fn latency_statistics(text: &mut String, door: &Door) -> std::fmt::Result {
+    door.statistics.seen().iter().filter(|(_, seen)| seen.calls > 0).try_for_each(|(name, seen)| {
+        let [p50, p99, p999] = [500, 990, 999].map(|per_mille| seen.percentile(per_mille));
+        write!(
+            text,
+            "latency_percentiles_usec_{name}:p50={p50}.000,p99={p99}.000,p99.9={p999}.000\r\n"
+        )
+    })
 }
 
 fn replication(text: &mut String, door: &Door) -> std::fmt::Result {
@@ -114,7 +180,8 @@ fn replication(text: &mut String, door: &Door) -> std::fmt::Result {
     let others = status.peers.iter().filter(|peer| peer.connected && peer.node != status.node);
     write!(text, "role:master\r\nconnected_slaves:{}\r\n", others.count())?;
     write!(text, "master_replid:{:032x}{:08x}\r\n", status.cluster.0, 0)?;
-    text.write_str("master_repl_offset:0\r\n")
+    let applied: u64 = status.shards.iter().map(|shard| shard.applied_index).sum();
+    write!(text, "master_repl_offset:{applied}\r\n")
 }
 
 fn cluster(text: &mut String, _: &Door) -> std::fmt::Result {

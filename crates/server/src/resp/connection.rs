@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
 use resp::{RequestParser, Writer};
 use socket2::SockRef;
-use streams::command::Command;
+use streams::command::{Command, ReadFrom};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ use super::limits;
 use super::queue::{Question, Queue};
 use super::reply::Nothing;
 use super::session::{Replies, Session, Turn};
-use super::table::{Run, Spec, find};
+use super::table::{Run, Spec, by_path, find};
 use crate::commands::{Args, is_word};
 use crate::dispatch::Call;
 use crate::parting::Parting;
@@ -326,7 +326,10 @@ impl Connection {
                 Ok(spec) if self.session.is_authenticated() || spec.flags.no_auth => {
                     return Some(spec);
                 }
-                Ok(_) => self.refuse(&SyntaxError::NoAuth.to_string()),
+                Ok(spec) => {
+                    self.note_rejected(spec);
+                    self.refuse(&SyntaxError::NoAuth.to_string());
+                }
                 Err(SyntaxError::UnknownCommand { .. }) if is_http(&self.args) => {
                     if self.door.counters.http.is_worth_a_line() {
                         let client = self.session.client.address;
@@ -335,8 +338,21 @@ impl Connection {
                     self.session.quitting = true;
                     return None;
                 }
-                Err(error) => self.refuse(&error.to_string()),
+                Err(error) => {
+                    if let SyntaxError::Arity(path) = &error
+                        && let Some(spec) = by_path(path)
+                    {
+                        self.note_rejected(spec);
+                    }
+                    self.refuse(&error.to_string());
+                }
             }
+        }
+    }
+
+    fn note_rejected(&self, spec: &'static Spec) {
+        if let Some(figures) = self.door.statistics.of(spec) {
+            figures.note_rejected();
         }
     }
 
@@ -345,12 +361,12 @@ impl Connection {
         if self.session.wants_reply() {
             self.write_error(text);
         } else {
-            self.door.counters.errors.add(1);
+            self.door.note_error(text);
         }
     }
 
     fn write_error(&mut self, text: &str) {
-        self.door.counters.errors.add(1);
+        self.door.note_error(text);
         let protocol = self.session.protocol;
         Writer::new(self.queue.end(&mut self.output), protocol).error(text);
     }
@@ -358,42 +374,66 @@ impl Connection {
     /// Starts a request that may start.
     fn start(&mut self, spec: &'static Spec) {
         let (shards, args) = (&self.door.shards, &self.args);
+        let mut changes = matches!(spec.run, Run::Write(_));
         let asked = match &spec.run {
-            Run::Local(run) => return self.answer(*run),
+            Run::Local(run) => return self.answer(spec, *run),
             Run::Read(parse) => {
                 parse(args).map(|query| (Call::read(shards, query), Asked::Read, Nothing::Array))
             }
             Run::Write(parse) => parse(args)
                 .and_then(|command| fitting(command, self.door.options.entry_bytes_max))
                 .map(|command| (Call::write(shards, command), Asked::Write, Nothing::String)),
-            Run::ReadGroup(parse) => parse(args)
-                .map(|read| (Call::read_group(shards, read), Asked::Write, Nothing::Array)),
+            Run::ReadGroup(parse) => parse(args).map(|read| {
+                changes = read.streams.iter().any(|(_, from)| *from == ReadFrom::New);
+                (Call::read_group(shards, read), Asked::Write, Nothing::Array)
+            }),
             Run::Container(_) => Err(SyntaxError::Syntax),
         };
         match asked {
             Ok((call, asked, nothing)) => {
                 let bytes = args.iter().map(Bytes::len).sum();
                 let (protocol, silent) = (self.session.protocol, !self.session.wants_reply());
-                let outcome = None;
-                let question = Question { call, asked, nothing, silent, protocol, bytes, outcome };
-                self.queue.push(question);
+                let (asked_at, outcome) = (self.door.clock.monotonic(), None);
+                self.queue.push(Question {
+                    spec,
+                    call,
+                    asked,
+                    nothing,
+                    changes,
+                    silent,
+                    protocol,
+                    bytes,
+                    asked_at,
+                    outcome,
+                });
             }
-            Err(error) => self.refuse(&error.to_string()),
+            Err(error) => {
+                self.door.note_done(spec, Duration::ZERO, true);
+                self.refuse(&error.to_string());
+            }
         }
     }
 
     /// Answers a request without asking anybody.
-    fn answer(&mut self, run: fn(&mut Turn<'_>, Args<'_>) -> Result<(), SyntaxError>) {
+    fn answer(
+        &mut self,
+        spec: &'static Spec,
+        run: fn(&mut Turn<'_>, Args<'_>) -> Result<(), SyntaxError>,
+    ) {
+        let began = self.door.clock.monotonic();
         let protocol = self.session.protocol;
         let (were_off, wanted) = (self.session.replies == Replies::Off, self.session.wants_reply());
         let end = self.queue.end(&mut self.output);
         let before = end.len();
         let out = Writer::new(end, protocol);
         let mut turn = Turn { door: &self.door, session: &mut self.session, out };
-        if let Err(error) = run(&mut turn, &self.args) {
-            turn.out.error(&error.to_string());
-            self.door.counters.errors.add(1);
+        let done = run(&mut turn, &self.args);
+        if let Err(error) = &done {
+            let text = error.to_string();
+            turn.out.error(&text);
+            self.door.note_error(&text);
         }
+        self.door.note_done(spec, self.door.clock.monotonic() - began, done.is_err());
         // What turns replies on is the first to be answered.
         let turned_on = were_off && self.session.replies == Replies::On;
         if !wanted && !turned_on {

@@ -1,8 +1,9 @@
 //! What all connections of one RESP port share: options, shards, clock, clients, counters.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base::{Clock, NodeId};
 use raft::Shards;
@@ -10,6 +11,9 @@ use raft::Shards;
 use super::clients::Clients;
 use super::limits;
 use super::pause::Pause;
+use super::settings::Settings;
+use super::statistics::Statistics;
+use super::table::Spec;
 use crate::config::Password;
 
 /// Which of a node's RESP ports this is.
@@ -43,6 +47,8 @@ pub(crate) struct Door {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clients: Clients,
     pub(crate) counters: Counters,
+    pub(crate) statistics: Statistics,
+    pub(crate) settings: Settings,
     pub(crate) pause: Pause,
     /// Milliseconds of the clock when the port was opened.
     pub(crate) started_ms: u64,
@@ -57,8 +63,20 @@ impl Door {
     ) -> Self {
         let started_ms = monotonic_ms(&*clock);
         let (clients, counters) = (Clients::default(), Counters::default());
+        let (statistics, settings) = (Statistics::new(), Settings::new(&options));
         let pause = Pause::default();
-        Self { options, address, shards, clock, clients, counters, pause, started_ms }
+        Self {
+            options,
+            address,
+            shards,
+            clock,
+            clients,
+            counters,
+            statistics,
+            settings,
+            pause,
+            started_ms,
+        }
     }
 
     /// Milliseconds of the clock that never goes back.
@@ -69,12 +87,42 @@ impl Door {
     /// Whether there is a place for another connection. Those who have yet to say who they are
     /// take a part of the places only.
     pub(crate) fn has_place(&self) -> bool {
-        let places = self.options.connections_max;
+        let places = size(self.settings.connections_max.get());
         let strangers_max = match self.options.password {
             Some(_) => places.div_ceil(limits::STRANGERS_PART),
             None => places,
         };
         self.clients.count() < places && self.clients.strangers_count() < strangers_max
+    }
+
+    /// An error was told.
+    pub(super) fn note_error(&self, text: &str) {
+        self.counters.errors.add(1);
+        self.statistics.note_error(text);
+    }
+
+    /// A command was answered, so long after it was asked.
+    pub(super) fn note_done(&self, spec: &'static Spec, took: Duration, failed: bool) {
+        if let Some(figures) = self.statistics.of(spec) {
+            figures.note(took, failed);
+        }
+    }
+
+    /// Forgets what was counted, but for how many connections there are.
+    pub(crate) fn reset_statistics(&self) {
+        self.statistics.reset();
+        let counters = &self.counters;
+        [
+            &counters.connections,
+            &counters.connections_refused,
+            &counters.commands,
+            &counters.errors,
+            &counters.input_bytes,
+            &counters.output_bytes,
+            &counters.output_closed,
+        ]
+        .iter()
+        .for_each(|counter| counter.reset());
     }
 
     /// How much a client may send in one request.
@@ -91,9 +139,13 @@ impl Door {
 
     /// Bytes that may wait for a client to take them.
     pub(crate) fn output_bytes_max(&self, authenticated: bool) -> usize {
-        let max = self.options.output_bytes_max;
+        let max = size(self.settings.output_bytes_max.get());
         if authenticated { max } else { max.min(limits::UNAUTHENTICATED_OUTPUT_BYTES_MAX) }
     }
+}
+
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 fn monotonic_ms(clock: &dyn Clock) -> u64 {
@@ -113,6 +165,45 @@ pub(crate) struct Counters {
     pub(crate) accept_failed: Counter,
     pub(crate) logins_failed: Counter,
     pub(crate) http: Counter,
+    /// What changed by requests of this port, counted as Redis counts what is not yet saved.
+    pub(crate) changes: Counter,
+    /// Clients whose request waits for something to arrive.
+    pub(crate) blocked: Gauge,
+    pub(crate) rate: Rate,
+}
+
+/// How fast a number grows, as seen from one look to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Rate(Mutex<Look>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    at_ms: u64,
+    number: u64,
+    a_second: u64,
+}
+
+impl Rate {
+    /// By how much a second it grew since the last look that was a second ago or longer.
+    pub(crate) fn of(&self, number: u64, now_ms: u64) -> u64 {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed_ms = now_ms.saturating_sub(last.at_ms);
+        if passed_ms >= 1000 {
+            let a_second = number.saturating_sub(last.number) * 1000 / passed_ms;
+            *last = Look { at_ms: now_ms, number, a_second };
+        }
+        last.a_second
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A number that only grows.
@@ -126,6 +217,10 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// Counts one, and tells whether to log it: ever more seldom, so that nobody can fill the log.

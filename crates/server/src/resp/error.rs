@@ -122,6 +122,15 @@ pub(crate) enum SyntaxError {
          OPTOUT mode enabled"
     )]
     NotTracking,
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    SettingUnknown(Echo),
+    #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")]
+    SettingRefused { name: &'static str, why: String },
+    #[error(
+        "ERR The server is running without a config file that it may write: settings stand in the \
+         node's own file"
+    )]
+    NoRewrite,
     #[error("ERR DB index is out of range")]
     DbIndex,
     #[error("ERR Invalid command specified")]

@@ -5,29 +5,36 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use raft::Outcome;
 use resp::{Protocol, Writer};
+use streams::reply::{Entry, Reply};
 
 use super::door::Door;
 use super::error::{Asked, propose_error_text};
 use super::limits;
 use super::reply::{self, Nothing};
-use super::table::Run;
+use super::table::{Run, Spec};
 use crate::dispatch::Call;
 
 /// An answer that is on its way, and how to tell it.
 pub(super) struct Question {
+    pub(super) spec: &'static Spec,
     pub(super) call: Call,
     pub(super) asked: Asked,
     pub(super) nothing: Nothing,
+    /// Whether an answer tells that something changed: not that of a consumer's history.
+    pub(super) changes: bool,
     /// The client wants no reply.
     pub(super) silent: bool,
     /// As the client spoke when it asked.
     pub(super) protocol: Protocol,
     /// Of the request.
     pub(super) bytes: usize,
+    /// By the door's clock.
+    pub(super) asked_at: Duration,
     pub(super) outcome: Option<Outcome>,
 }
 
@@ -125,9 +132,7 @@ impl Queue {
                         Asked::Read => self.reads -= 1,
                         Asked::Write => self.writes -= 1,
                     }
-                    if question.tell(output) {
-                        door.counters.errors.add(1);
-                    }
+                    question.tell(output, door);
                 }
                 None => {}
             }
@@ -155,21 +160,42 @@ impl Question {
         Poll::Ready(())
     }
 
-    /// Writes the answer, if it is wanted; says whether it is an error.
-    fn tell(self, output: &mut BytesMut) -> bool {
+    /// Writes the answer, if it is wanted.
+    fn tell(self, output: &mut BytesMut, door: &Door) {
         let before = output.len();
         let mut out = Writer::new(output, self.protocol);
-        let is_error = match self.outcome {
-            Some(Ok(reply)) => reply::write(&mut out, &reply, self.nothing),
-            Some(Err(error)) => {
-                out.error(&propose_error_text(&error, self.asked));
-                true
+        let error = match self.outcome {
+            Some(Ok(reply)) => {
+                if self.changes {
+                    door.counters.changes.add(changes_count(&reply));
+                }
+                reply::write(&mut out, &reply, self.nothing)
             }
-            None => false,
+            Some(Err(error)) => {
+                let text = propose_error_text(&error, self.asked);
+                out.error(&text);
+                Some(text)
+            }
+            None => None,
         };
+        if let Some(text) = &error {
+            door.note_error(text);
+        }
+        door.note_done(self.spec, door.clock.monotonic() - self.asked_at, error.is_some());
         if self.silent {
             output.truncate(before);
         }
-        is_error
+    }
+}
+
+/// What an answer to a write tells of changes, counted as Redis does: a group's read of new entries
+/// is one.
+fn changes_count(reply: &Reply<Entry>) -> usize {
+    match reply {
+        Reply::Nil | Reply::Refused(_) => 0,
+        Reply::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX),
+        Reply::Entries(entries) => entries.len(),
+        Reply::Ids(ids) => ids.len(),
+        _ => 1,
     }
 }

@@ -1,6 +1,8 @@
 //! What the shards answer, in the shapes of RESP2 and RESP3 that clients know from Redis 7.2.
 //! Never a decision about what the answer is.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use resp::Writer;
 use streams::id::EntryId;
@@ -20,8 +22,12 @@ pub(crate) enum Nothing {
     Array,
 }
 
-/// Writes an answer; says whether it is an error.
-pub(crate) fn write(out: &mut Writer<'_>, reply: &Reply<Entry>, nothing: Nothing) -> bool {
+/// Writes an answer; gives its text where it is an error.
+pub(crate) fn write(
+    out: &mut Writer<'_>,
+    reply: &Reply<Entry>,
+    nothing: Nothing,
+) -> Option<Cow<'static, str>> {
     match reply {
         Reply::Ok => out.simple("OK"),
         Reply::Nil => match nothing {
@@ -55,11 +61,12 @@ pub(crate) fn write(out: &mut Writer<'_>, reply: &Reply<Entry>, nothing: Nothing
         Reply::Consumers(consumers) => each(out, consumers, consumer),
         Reply::Type { exists } => out.simple(if *exists { "stream" } else { "none" }),
         Reply::Refused(refusal) => {
-            out.error(&refusal_text(refusal));
-            return true;
+            let text = refusal_text(refusal);
+            out.error(&text);
+            return Some(text);
         }
     }
-    false
+    None
 }
 
 fn each<T>(out: &mut Writer<'_>, items: &[T], write: impl Fn(&mut Writer<'_>, &T)) {

@@ -204,6 +204,9 @@ static COMMAND: &[Spec] = &[
 static CONFIG: &[Spec] = &[
     spec("GET",          -3, Keys::None, NONE,     Local(config::get),         &config::GET),
     spec("HELP",          2, Keys::None, NONE,     Local(config::help),        &command::HELP_DOC),
+    spec("RESETSTAT",     2, Keys::None, NONE,     Local(config::reset_statistics), &config::RESETSTAT),
+    spec("REWRITE",       2, Keys::None, NONE,     Local(config::rewrite),     &config::REWRITE),
+    spec("SET",          -4, Keys::None, NONE,     Local(config::set),         &config::SET),
 ];
 
 #[rustfmt::skip]
@@ -227,6 +230,28 @@ static XINFO: &[Spec] = &[
 /// Every command, by name.
 pub(crate) fn all() -> &'static [Spec] {
     COMMANDS
+}
+
+/// Every row, containers' subcommands behind them.
+pub(super) fn rows() -> impl Iterator<Item = &'static Spec> {
+    COMMANDS.iter().flat_map(|spec| {
+        let subcommands = match spec.run {
+            Container(subcommands) => subcommands,
+            _ => &[],
+        };
+        std::iter::once(spec).chain(subcommands)
+    })
+}
+
+/// The row of this path, `xadd` or `xgroup|create`.
+pub(crate) fn by_path(path: &str) -> Option<&'static Spec> {
+    let (name, sub) = path.split_once('|').map_or((path, None), |(name, sub)| (name, Some(sub)));
+    let spec = lookup(COMMANDS, name.as_bytes())?;
+    match (&spec.run, sub) {
+        (_, None) => Some(spec),
+        (Container(subcommands), Some(sub)) => lookup(subcommands, sub.as_bytes()),
+        _ => None,
+    }
 }
 
 /// The row that a request is about, its subcommand's where it has any; or in Redis's words and

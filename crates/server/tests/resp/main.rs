@@ -11,3 +11,4 @@ mod golden;
 mod lone_shards;
 mod order;
 mod script;
+mod statistics;
