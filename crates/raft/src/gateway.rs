@@ -161,9 +161,10 @@ pub(crate) struct GatewaySetup {
 }
 
 /// What a group says of its leader, as it changes.
-type Leaders = <<crate::runtime::Runtime as openraft::AsyncRuntime>::Watch as Watch>::Receiver<
-    openraft::metrics::RaftServerMetrics<crate::types::TypeConfig>,
->;
+pub(crate) type Leaders =
+    <<crate::runtime::Runtime as openraft::AsyncRuntime>::Watch as Watch>::Receiver<
+        openraft::metrics::RaftServerMetrics<crate::types::TypeConfig>,
+    >;
 
 /// One shard's gateway on this node.
 pub(crate) struct Gateway {
@@ -487,7 +488,7 @@ impl Gateway {
 }
 
 /// Ends when a group says something new of itself; never where there is none.
-async fn leader_changed(leaders: &mut Option<Leaders>) {
+pub(crate) async fn leader_changed(leaders: &mut Option<Leaders>) {
     let changed = match leaders {
         Some(leaders) => leaders.changed().await.map(|()| drop(leaders.borrow_and_update())),
         None => std::future::pending().await,

@@ -30,8 +30,10 @@ pub mod snapshot;
 pub mod state;
 mod supervisor;
 pub mod types;
+mod waits;
 
 pub use node::{Driver, Failure, Member, Node, Options, Reads, World};
 pub use shards::{
     NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
 };
+pub use waits::{WaitWork, Watch, Watches};

@@ -14,6 +14,7 @@ use topology::{Addresses, MetaCommand, MetaReply};
 
 use crate::link::Link;
 use crate::shards::{NodeStatus, PeerStatus, Pending, ProposeError, Shards};
+use crate::waits::Watch;
 
 mod host;
 pub(crate) mod inner;
@@ -245,6 +246,12 @@ impl Shards for Node {
             }
             Err(error) => Pending::ready(Err(error)),
         }
+    }
+
+    fn watch(&self, shard: ShardId, query: Query) -> Watch {
+        let running = self.0.running();
+        let watcher = running.and_then(|running| running.watcher(shard));
+        watcher.map_or_else(Watch::never, |watcher| watcher.watch(query))
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

@@ -12,6 +12,8 @@ use streams::reply::{Entry, Reply};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::waits::Watch;
+
 /// All shards of the cluster, as seen from this node: led here, or elsewhere and forwarded.
 pub trait Shards: Send + Sync + 'static {
     /// Proposes a command; the answer comes when it is applied here or at the leader after commit.
@@ -21,6 +23,10 @@ pub trait Shards: Send + Sync + 'static {
 
     /// Asks behind a read barrier.
     fn read(&self, shard: ShardId, query: Query) -> Pending;
+
+    /// Waits at the shard's leader until it is worth asking a query (again): a [`Query::Read`] whose
+    /// places are ids, or a [`Query::WouldDeliver`].
+    fn watch(&self, shard: ShardId, query: Query) -> Watch;
 
     /// The shard that owns a key's slot.
     fn shard_of(&self, key: &[u8]) -> ShardId;

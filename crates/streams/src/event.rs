@@ -51,3 +51,21 @@ pub enum Event {
         key: Bytes,
     },
 }
+
+impl Event {
+    /// The key that it is about.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Added { key, .. }
+            | Self::Trimmed { key }
+            | Self::Deleted { key }
+            | Self::IdSet { key }
+            | Self::GroupCreated { key, .. }
+            | Self::GroupMoved { key, .. }
+            | Self::GroupDestroyed { key, .. }
+            | Self::ConsumerCreated { key, .. }
+            | Self::ConsumerDeleted { key, .. }
+            | Self::Removed { key } => key,
+        }
+    }
+}

@@ -26,6 +26,7 @@ mod sessions;
 mod state;
 mod stored;
 mod stream;
+mod waiting;
 
 pub mod block;
 pub mod command;
@@ -42,3 +43,4 @@ pub use encoding::{Batch, Run};
 pub use parts::{block_of_part, block_part_key, is_block_part};
 pub use sessions::{Admit, NotAdmitted, Origin, SEQUENCE_FIRST};
 pub use state::{Applied, Dirty, State};
+pub use waiting::Undelivered;

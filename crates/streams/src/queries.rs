@@ -48,6 +48,10 @@ pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query)
         }
         Query::Type { key } => Reply::Type { exists: state.names.contains_key(key) },
         Query::KeysCount => Reply::Count(state.keys_count()),
+        Query::LastIds { keys } => {
+            let last = |key: &Bytes| state.stream(key).map_or(EntryId::MIN, |one| one.last_id);
+            Reply::Ids(keys.iter().map(last).collect())
+        }
         Query::WouldDeliver(read) => Reply::Count(u64::from(would_deliver(state, read)?)),
     };
     Ok(reply)
@@ -82,6 +86,7 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
         | Query::Exists { .. }
         | Query::Type { .. }
         | Query::KeysCount
+        | Query::LastIds { .. }
         | Query::WouldDeliver(_) => Vec::new(),
     };
     if needs.len() > 1 {

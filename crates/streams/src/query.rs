@@ -39,6 +39,8 @@ pub enum Query {
     Type { key: Bytes },
     /// DBSIZE, for this shard.
     KeysCount,
+    /// Each stream's last id, 0-0 where there is none: what `$` stands for when a reader is to wait.
+    LastIds { keys: Vec<Bytes> },
     /// Whether a group reader of `>` would be given anything, or its consumer has to be made: what
     /// the shell asks before it proposes a [`crate::command::ReadGroup`]. Answered by
     /// [`crate::reply::Reply::Count`] (1 propose, 0 don't) or a refusal.
@@ -59,7 +61,7 @@ impl Query {
             | Self::Groups { key }
             | Self::Consumers { key, .. }
             | Self::Type { key } => (Some(key), &[], &[]),
-            Self::Exists { keys } => (None, keys, &[]),
+            Self::Exists { keys } | Self::LastIds { keys } => (None, keys, &[]),
             Self::Read { streams, .. } => (None, &[], streams),
             Self::KeysCount | Self::WouldDeliver(_) => (None, &[], &[]),
         };

@@ -3,6 +3,7 @@
 //! does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::ShardId;
 use bytes::Bytes;
@@ -10,10 +11,12 @@ use store::Store;
 use streams::block::{Block, Blocks};
 use streams::command::{Command, ReadGroup, Stamp};
 use streams::error::Refusal;
+use streams::event::Event;
 use streams::id::{BlockKey, BlockNumber};
 use streams::query::Query;
 use streams::reply::{Entry, EntryRef, Reply};
 use streams::{Admit, Batch, Loader, NotAdmitted, Origin, Run, State};
+use tokio::sync::mpsc;
 
 use super::{Broken, Contents, Dirty, Machine, Parts};
 use crate::cache::Cache;
@@ -26,6 +29,32 @@ pub type BlockCache = Cache<BlockKey, Arc<Block>>;
 pub struct Data {
     state: State,
     blocks: Fetch,
+    listeners: Vec<Listening>,
+}
+
+/// Where what happens is told, while somebody wants to know.
+struct Listening {
+    wanted: Arc<AtomicBool>,
+    events: mpsc::UnboundedSender<Vec<Event>>,
+}
+
+/// Hears what happens to a shard, in order, while it wants to. What it doesn't take grows: it is to
+/// take all, or to want none.
+pub struct Listener {
+    wanted: Arc<AtomicBool>,
+    events: mpsc::UnboundedReceiver<Vec<Event>>,
+}
+
+impl Listener {
+    /// From now on it hears what happens, or not.
+    pub fn listen(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::SeqCst);
+    }
+
+    /// What happened by some entries; none when the shard's machine is gone.
+    pub async fn next(&mut self) -> Option<Vec<Event>> {
+        self.events.recv().await
+    }
 }
 
 /// Where sealed blocks come from that the state doesn't hold.
@@ -38,7 +67,28 @@ struct Fetch {
 impl Data {
     /// An empty shard whose blocks lie in `store`.
     pub fn new(shard: ShardId, store: Arc<dyn Store>, cache: Arc<BlockCache>) -> Self {
-        Self { state: State::new(), blocks: Fetch { shard, store, cache } }
+        let blocks = Fetch { shard, store, cache };
+        Self { state: State::new(), blocks, listeners: Vec::new() }
+    }
+
+    /// Somebody who hears what happens from now on, once it wants to.
+    pub fn listen(&mut self) -> Listener {
+        let (events, heard) = mpsc::unbounded_channel();
+        let wanted = Arc::new(AtomicBool::new(false));
+        self.listeners.push(Listening { wanted: wanted.clone(), events });
+        Listener { wanted, events: heard }
+    }
+
+    /// The streams, as of the entries applied so far.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn tell(&self, events: &[Event]) {
+        let listening = |one: &&Listening| one.wanted.load(Ordering::SeqCst);
+        for one in self.listeners.iter().filter(listening).filter(|_| !events.is_empty()) {
+            drop(one.events.send(events.to_vec()));
+        }
     }
 
     /// Answers a question as of the entries applied so far.
@@ -156,6 +206,7 @@ impl Machine for Data {
         for run in &batch.runs {
             self.apply_run(run, batch.stamp, &mut outcomes, answer)?;
         }
+        self.tell(&outcomes.events);
         Ok(outcomes)
     }
 

@@ -46,9 +46,11 @@ pub(crate) enum Method {
     Repair,
     /// A change of the cluster, for the meta group's leader.
     Meta,
+    /// Waits of readers, for the leader.
+    Watch,
 }
 
-const METHODS: [Method; 11] = [
+const METHODS: [Method; 12] = [
     Method::Vote,
     Method::PreVote,
     Method::Transfer,
@@ -60,6 +62,7 @@ const METHODS: [Method; 11] = [
     Method::Form,
     Method::Repair,
     Method::Meta,
+    Method::Watch,
 ];
 
 impl Method {

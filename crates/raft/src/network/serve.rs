@@ -27,7 +27,7 @@ pub(crate) async fn serve(group: Group, transfers: Arc<Transfers>, call: Incomin
         Method::SnapshotChunk => transfers.accept(group.shard, from, &content).await,
         Method::SnapshotEnd => transfers.finish(&group, from, &head).await,
         Method::Meta => meta(&group, head.clone()).await,
-        Method::Run | Method::Read | Method::Form | Method::Repair => {
+        Method::Run | Method::Read | Method::Watch | Method::Form | Method::Repair => {
             Err("not a call of Raft".into())
         }
     };

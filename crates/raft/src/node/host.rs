@@ -14,6 +14,8 @@ use crate::network::{Answer, Host, Incoming, Method, serve};
 use crate::propose::{Waiting, command_bytes};
 use crate::read::Asked;
 use crate::shard::Group;
+use crate::waits::codec::decode_message;
+use crate::waits::{self, Replies};
 
 impl Host for Inner {
     fn call(&self, call: Incoming) {
@@ -21,6 +23,7 @@ impl Host for Inner {
             Method::Form => crate::forming::answer(self, call),
             Method::Run => self.run(call),
             Method::Read => self.ask(call),
+            Method::Watch => self.watch(call),
             Method::Repair => self.refill(call),
             _ => self.call_group(call),
         }
@@ -87,6 +90,19 @@ impl Inner {
         let (answer, outcome) = oneshot::channel();
         drop(shard.reader.send(Asked { queries, answer }));
         reply_later(call.answer, outcome);
+    }
+
+    /// What another node tells of its clients' waits.
+    fn watch(&self, call: Incoming) {
+        let shard = self.running().and_then(|running| running.shard(call.shard));
+        let Some(shard) = shard.filter(|_| !call.shard.is_meta()) else {
+            return call.answer.refuse("the shard doesn't run here");
+        };
+        let Ok(message) = decode_message(&call.content.head) else {
+            return call.answer.refuse("a malformed wait");
+        };
+        let answer = Replies::There(call.answer);
+        drop(shard.waits.send(waits::Asked { from: call.from, message, answer }));
     }
 
     /// The shard, if it takes runs and it is led here.

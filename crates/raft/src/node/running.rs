@@ -30,6 +30,7 @@ use crate::repair::{self, damaged_part};
 use crate::shard::{Group, GroupSetup, Times};
 use crate::shards::ShardStatus;
 use crate::state::{Replica, Setup};
+use crate::waits::{self, Watcher, WatcherSetup, Watches};
 
 /// Parts of the memory limit: blocks with what is dirty, and recent entries of the log.
 const BLOCKS_PART: u64 = 2;
@@ -60,6 +61,8 @@ struct Place {
     shard: watch::Sender<Option<Arc<Shard>>>,
     /// None for the meta group.
     gateway: Option<Handle>,
+    /// None for the meta group.
+    watcher: Option<Watches>,
     /// Its store isn't whole: why.
     damage: Option<String>,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Shard {
     pub(crate) group: Group,
     pub(crate) proposer: mpsc::UnboundedSender<Waiting>,
     pub(crate) reader: mpsc::UnboundedSender<Asked>,
+    pub(crate) waits: mpsc::UnboundedSender<waits::Asked>,
 }
 
 impl Running {
@@ -125,7 +129,20 @@ impl Running {
             self.spawn(Gateway::new(setup).run());
             gateway
         });
-        self.places.insert(shard, Place { shard: place, gateway, damage });
+        let watcher = (!shard.is_meta()).then(|| {
+            let (watcher, work) = Watches::new();
+            let setup = WatcherSetup {
+                node: self.identity.node,
+                shard,
+                epoch: self.identity.incarnation.random,
+                current: place.subscribe(),
+                router: node.router.clone(),
+                work,
+            };
+            self.spawn(Watcher::new(setup).run());
+            watcher
+        });
+        self.places.insert(shard, Place { shard: place, gateway, watcher, damage });
     }
 
     /// Starts a shard's group, unless its store isn't whole, which is noted.
@@ -186,11 +203,16 @@ impl Running {
         self.spawn(checkpoint::follow(group.raft.clone(), group.replica.marks()));
         let (proposer, arriving) = mpsc::unbounded_channel();
         let (reader, asked) = mpsc::unbounded_channel();
+        let (waits, waiting) = mpsc::unbounded_channel();
         let clock = node.clock.clone();
         self.spawn(Proposer::new(group.clone(), clock.clone(), arriving).run());
         self.spawn(read::serve(group.clone(), clock, options.reads, asked));
+        if !shard.is_meta() {
+            let listener = group.replica.with::<Data, _>(Data::listen);
+            self.spawn(waits::serve(group.clone(), listener, waiting));
+        }
         if let Some(place) = self.places.get(&shard) {
-            place.shard.send_replace(Some(Arc::new(Shard { group, proposer, reader })));
+            place.shard.send_replace(Some(Arc::new(Shard { group, proposer, reader, waits })));
         }
         Ok(())
     }
@@ -325,6 +347,11 @@ impl Running {
             return None;
         }
         self.places.get(&shard)?.gateway.as_ref()
+    }
+
+    /// Who keeps the waits of this node's clients on a shard.
+    pub(crate) fn watcher(&self, shard: ShardId) -> Option<&Watches> {
+        self.places.get(&shard)?.watcher.as_ref()
     }
 
     /// The cluster, as applied here.

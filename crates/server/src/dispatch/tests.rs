@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use base::NodeId;
-use raft::NodeStatus;
+use raft::{NodeStatus, Watch};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::After;
@@ -48,6 +48,10 @@ impl Shards for Told {
 
     fn read(&self, shard: ShardId, query: Query) -> Pending {
         self.note(shard, format!("{query:?}"))
+    }
+
+    fn watch(&self, _: ShardId, _: Query) -> Watch {
+        Watch::never()
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::ShardId;
-use raft::{NodeStatus, Pending, Shards};
+use raft::{NodeStatus, Pending, Shards, Watch};
 use streams::command::Command;
 use streams::query::Query;
 
@@ -33,6 +33,10 @@ impl Shards for Watched {
             }
         }
         self.shards.read(shard, query)
+    }
+
+    fn watch(&self, shard: ShardId, query: Query) -> Watch {
+        self.shards.watch(shard, query)
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

@@ -1,14 +1,15 @@
 //! Shards without replicas: plain states, applied at once, or held back until a test lets go.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use base::{Clock, ClusterId, ManualClock, NodeId, ShardId};
-use raft::{NodeStatus, Outcome, Pending, ProposeError, Shards};
+use raft::{NodeStatus, Outcome, Pending, ProposeError, Shards, WaitWork, Watch, Watches};
 use streams::command::{Command, Stamp};
 use streams::query::Query;
 use streams::reply::{EntryRef, Reply};
 use streams::{Blocks, State};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// As many as it takes for two keys to be apart.
 const SHARDS_COUNT: u16 = 4;
@@ -27,12 +28,46 @@ pub(crate) struct LoneShards {
     /// What was asked since the shards were held, if they are.
     held: Mutex<Option<Vec<Held>>>,
     failing: Mutex<Option<ProposeError>>,
+    waits: Vec<Mutex<Waits>>,
+}
+
+/// Those who wait at a shard: all of them are woken when it is worth asking.
+struct Waits {
+    watches: Watches,
+    work: mpsc::UnboundedReceiver<WaitWork>,
+    open: BTreeMap<u64, (Query, Option<oneshot::Sender<()>>)>,
+}
+
+impl Waits {
+    fn new() -> Mutex<Self> {
+        let (watches, work) = Watches::new();
+        Mutex::new(Self { watches, work, open: BTreeMap::new() })
+    }
+
+    fn look(&mut self, state: &State) {
+        while let Ok(work) = self.work.try_recv() {
+            match work {
+                WaitWork::Add { id, query, woken } => {
+                    drop(self.open.insert(id, (query, Some(woken))))
+                }
+                WaitWork::Again { id, woken } => self.open.get_mut(&id).unwrap().1 = Some(woken),
+                WaitWork::Done { id } => drop(self.open.remove(&id)),
+            }
+        }
+        for (_, woken) in self.open.values_mut().filter(|(query, _)| state.is_worth(query)) {
+            if let Some(woken) = woken.take() {
+                // Whoever waited may be gone.
+                let _ = woken.send(());
+            }
+        }
+    }
 }
 
 impl LoneShards {
     pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
         let states = (0..SHARDS_COUNT).map(|_| Mutex::new(State::new())).collect();
-        Self { states, clock, held: Mutex::new(None), failing: Mutex::new(None) }
+        let waits = (0..SHARDS_COUNT).map(|_| Waits::new()).collect();
+        Self { states, clock, held: Mutex::new(None), failing: Mutex::new(None), waits }
     }
 
     /// From now on nothing is answered.
@@ -93,6 +128,7 @@ impl LoneShards {
                 state.answer(&blocks, stamp, query).unwrap()
             }
         };
+        self.waits[usize::from(shard.0)].lock().unwrap().look(&state);
         Ok(state.resolve(&blocks, reply).unwrap())
     }
 }
@@ -104,6 +140,15 @@ impl Shards for LoneShards {
 
     fn read(&self, shard: ShardId, query: Query) -> Pending {
         self.ask(shard, Asked::Read(query))
+    }
+
+    fn watch(&self, shard: ShardId, query: Query) -> Watch {
+        let at = usize::from(shard.0);
+        let state = self.states[at].lock().unwrap();
+        let mut waits = self.waits[at].lock().unwrap();
+        let watch = waits.watches.watch(query);
+        waits.look(&state);
+        watch
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

@@ -26,6 +26,7 @@ mod tag {
     pub(super) const TYPE: u8 = 11;
     pub(super) const KEYS_COUNT: u8 = 12;
     pub(super) const WOULD_DELIVER: u8 = 13;
+    pub(super) const LAST_IDS: u8 = 80;
 }
 
 impl Query {
@@ -86,6 +87,10 @@ fn put_query(to: &mut Vec<u8>, query: &Query) {
         }
         Query::Type { key } => names(tag::TYPE, &[key]),
         Query::KeysCount => to.put_u8(tag::KEYS_COUNT),
+        Query::LastIds { keys } => {
+            to.put_u8(tag::LAST_IDS);
+            to.put_list(keys, |to, key| to.put_bytes(key));
+        }
         Query::WouldDeliver(read) => {
             to.put_u8(tag::WOULD_DELIVER);
             put_read_group(to, read);
@@ -124,6 +129,7 @@ fn read_query(from: &mut Reader) -> Result<Query, Fault> {
         tag::EXISTS => Query::Exists { keys: from.list(Reader::bytes)? },
         tag::TYPE => Query::Type { key: from.bytes()? },
         tag::KEYS_COUNT => Query::KeysCount,
+        tag::LAST_IDS => Query::LastIds { keys: from.list(Reader::bytes)? },
         tag::WOULD_DELIVER => Query::WouldDeliver(read_read_group(from)?),
         _ => return Err(from.damaged("unknown query")),
     })

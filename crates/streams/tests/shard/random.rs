@@ -267,7 +267,8 @@ impl Script {
             11 | 12 => Query::Groups { key },
             13 => Query::Consumers { key, group },
             14 => Query::WouldDeliver(self.read_group()),
-            15 => Query::KeysCount,
+            15 if self.coin() => Query::KeysCount,
+            15 => Query::LastIds { keys: vec![self.key(), key] },
             _ => Query::Exists { keys: vec![self.key(), self.key()] },
         }
     }

@@ -145,6 +145,7 @@ pub(crate) fn queries() -> Vec<Query> {
         Query::Type { key },
         Query::KeysCount,
         Query::WouldDeliver(read_group()),
+        Query::LastIds { keys: vec![b("a"), b("b")] },
     ]
 }
 

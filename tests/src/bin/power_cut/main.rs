@@ -26,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base::{Entropy, SeededEntropy};
 use clap::Parser;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cut::{Mounted, Skipped};
 use crate::expect::{Expectation, Line};
@@ -212,6 +213,9 @@ fn churn_and_cut(
     };
     let cut = ready.and_then(|()| {
         std::thread::sleep(Duration::from_millis(wait_ms));
+        // The power goes for the processor and the disk alike. A child that went on for a moment would
+        // tell of syncs that the file system says were done while it was being shut down.
+        stop(&child)?;
         mounted.cut()
     });
     // Ends the child in any case; then the pipe ends, and all that it told is known.
@@ -222,6 +226,11 @@ fn churn_and_cut(
     mounted.mount_again()?;
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(std::mem::take(&mut *told))
+}
+
+fn stop(child: &Child) -> Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    Ok(kill_process(pid.context("the child's id")?, Signal::STOP)?)
 }
 
 fn listen(

@@ -256,6 +256,11 @@ impl Model {
             }
             Query::Type { key } => Reply::Type { exists: self.keys.contains_key(key) },
             Query::KeysCount => Reply::Count(self.keys.len() as u64),
+            Query::LastIds { keys } => {
+                let last =
+                    |key| self.keys.get(key).map_or(EntryId::MIN, |stream: &Stream| stream.last);
+                Reply::Ids(keys.iter().map(last).collect())
+            }
             _ => return self.ask_group(now, query),
         })
     }
