@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod checker;
 pub mod client;
 pub mod cluster;
+pub mod conformance;
 pub mod history;
 pub mod redis;
 pub mod wait;

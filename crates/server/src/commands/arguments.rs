@@ -1,5 +1,5 @@
-//! Arguments that many commands share: numbers, entry ids, ends of an interval. As strict as the
-//! reference says: no sign, no leading zero, no space.
+//! Arguments that many commands share: numbers, entry ids, ends of an interval. As strict as Redis:
+//! a number has no sign but a minus, no leading zero, no space; the halves of an id may.
 
 use bytes::Bytes;
 use streams::id::EntryId;
@@ -53,15 +53,18 @@ pub(super) fn id_parts(arg: &[u8]) -> Result<(u64, Sequence), SyntaxError> {
     Ok((unsigned(ms)?, sequence))
 }
 
+/// One half of an id: Redis lets space, a plus and zeros stand in front of its digits.
 fn unsigned(text: &[u8]) -> Result<u64, SyntaxError> {
-    match text {
-        [b'0'] => return Ok(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return Err(SyntaxError::InvalidId),
+    let is_space = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
+    let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
+    let digits = text[start..].strip_prefix(b"+").unwrap_or(&text[start..]);
+    if digits.is_empty() {
+        return Err(SyntaxError::InvalidId);
     }
     let digit = |digit: &u8| digit.checked_sub(b'0').filter(|digit| *digit <= 9).map(u64::from);
-    let value =
-        text.iter().try_fold(0u64, |value, next| value.checked_mul(10)?.checked_add(digit(next)?));
+    let value = digits
+        .iter()
+        .try_fold(0u64, |value, next| value.checked_mul(10)?.checked_add(digit(next)?));
     value.ok_or(SyntaxError::InvalidId)
 }
 
@@ -131,13 +134,21 @@ pub(crate) mod tests {
         assert_eq!(id_parts(b"5-*"), Ok((5, Sequence::Any)));
         let long = [b'1'; 128];
         let malformed: [&[u8]; 15] = [
-            b"", b"-", b"+", b"--", b"abc", b"5-", b"-5", b"+5", b" 5", b"5 ", b"05", b"5-01",
+            b"", b"-", b"+", b"--", b"abc", b"5-", b"-5", b"+-5", b"++5", b"5 ", b"+ 5", b"0x5",
             b"5-1-1", b"5-*", &long,
         ];
         for text in malformed {
             assert_eq!(id(text), Err(SyntaxError::InvalidId), "{}", text.escape_ascii());
         }
         assert_eq!(id(b"18446744073709551616-0"), Err(SyntaxError::InvalidId));
+    }
+
+    #[test]
+    fn space_plus_and_zeros_before_the_digits_of_an_id_were_refused_unlike_by_redis() {
+        for text in [&b"+5-1"[..], b"005-+1", b" 5-\t1", b" +05-01"] {
+            assert_eq!(id(text), Ok(EntryId::new(5, 1)), "{}", text.escape_ascii());
+        }
+        assert_eq!(id(&[b'0'; 127]), Ok(EntryId::MIN));
     }
 
     #[test]

@@ -1,0 +1,27 @@
+//! Redis compatibility in short form, on a cluster of real processes. The long form is
+//! `scripts/conformance --long`.
+
+use tests::cluster::{Cluster, Options};
+use tests::conformance::{Kind, Server, differential, golden};
+
+#[test]
+fn recorded_replies_are_given_in_both_protocols_through_every_node() {
+    let cluster = Cluster::start(&Options::default()).unwrap();
+    let verdict = golden::run(&cluster).unwrap();
+    assert!(verdict.complaints.is_empty(), "{}", verdict.complaints.join("\n"));
+    assert!(verdict.compared >= 240, "only {} replies", verdict.compared);
+}
+
+#[test]
+fn twenty_thousand_random_commands_are_answered_as_by_redis_and_valkey() {
+    let cluster = Cluster::start(&Options::default()).unwrap();
+    let mut servers = vec![Server::start(Kind::Redis).unwrap()];
+    match Kind::Valkey.program() {
+        Some(_) => servers.push(Server::start(Kind::Valkey).unwrap()),
+        None => println!("NOT COMPARED with Valkey: WEIR_TEST_VALKEY names no program"),
+    }
+    let verdict = differential::run(&cluster, &servers, 1, 20_000, drop).unwrap();
+    let shown: String = verdict.differences.iter().map(ToString::to_string).collect();
+    assert!(verdict.differences.is_empty(), "{shown}");
+    assert!(verdict.commands >= 20_000, "only {} commands", verdict.commands);
+}
