@@ -55,7 +55,13 @@ mod tests {
         let read = |keys: [Bytes; 2]| {
             let (group, consumer) = (Bytes::from_static(b"g"), Bytes::from_static(b"c"));
             let streams = keys.map(|key| (key, ReadFrom::New)).into();
-            Command::ReadGroup(ReadGroup { group, consumer, count: 1, no_ack: false, streams })
+            Command::ReadGroup(ReadGroup {
+                group,
+                consumer,
+                count: 1,
+                streams,
+                ..ReadGroup::default()
+            })
         };
         let (ours, mixed) = ([name(1, 0), name(1, 1)], [name(1, 0), name(0, 0)]);
         let commands = vec![

@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 use base::ShardId;
 use bytes::Bytes;
 use raft::{Outcome, Pending, ProposeError, Shards};
-use streams::command::{Command, ReadFrom, ReadGroup};
+use streams::command::{Command, Most, ReadFrom, ReadGroup};
 use streams::query::Query;
-use streams::reply::{Entry, Reply};
+use streams::reply::{Delivery, Entry, Reply};
 
 /// An answer that is on its way, from one shard or many. Dropping it takes nothing back.
 pub(crate) enum Call {
@@ -28,9 +28,9 @@ impl Call {
     pub(crate) fn read(shards: &Arc<dyn Shards>, query: Query) -> Self {
         let ask = |shard, query| shards.read(shard, query);
         match query {
-            Query::Read { count, streams } => {
-                let (parts, merge) = split_streams(&**shards, streams);
-                let query = |streams| Query::Read { count, streams };
+            Query::Read { count, most, streams } => {
+                let (parts, merge) = split_streams(&**shards, streams, most);
+                let query = |streams| Query::Read { count, most, streams };
                 Self::of(parts, merge, false, |shard, streams| ask(shard, query(streams)))
             }
             Query::Exists { keys } => {
@@ -65,15 +65,16 @@ impl Call {
     }
 
     /// Reads as a member of a group: looks first, and proposes to those shards only that have
-    /// something to deliver. A refusal of one shard is seen before anything is delivered.
+    /// something to deliver. A refusal of one shard is seen before anything is delivered. MAXCOUNT
+    /// and MAXSIZE are shared out between the shards, so that never more is delivered than asked.
     pub(crate) fn read_group(shards: &Arc<dyn Shards>, read: ReadGroup) -> Self {
-        let ReadGroup { group, consumer, count, no_ack, streams } = read;
-        let (parts, merge) = split_streams(&**shards, streams);
-        let read = |(shard, streams)| {
-            let (group, consumer) = (group.clone(), consumer.clone());
-            (shard, ReadGroup { group, consumer, count, no_ack, streams })
+        let (parts, merge) = split_streams(&**shards, read.streams, Most::default());
+        let shares = parts.len() as u64;
+        let read = ReadGroup { streams: Vec::new(), ..read };
+        let share = |(at, (shard, streams))| {
+            (shard, ReadGroup { streams, most: read.most.share(at, shares), ..read.clone() })
         };
-        let reads: Vec<(ShardId, ReadGroup)> = parts.into_iter().map(read).collect();
+        let reads: Vec<(ShardId, ReadGroup)> = (0..).zip(parts).map(share).collect();
         let look = |(shard, read): &(ShardId, ReadGroup)| {
             Part::Waiting(shards.read(*shard, Query::WouldDeliver(read.clone())))
         };
@@ -215,7 +216,9 @@ impl Look {
             }
         }
         let reads = std::mem::take(&mut self.reads).into_iter().zip(worth);
-        let part = |((shard, read), worth)| match worth {
+        let part = |((shard, read), worth): ((ShardId, ReadGroup), bool)| match worth {
+            // Nothing is left for this shard, whatever it has.
+            _ if read.most.entries == Some(0) => Part::Done(Ok(Reply::Nil)),
             true => Part::Waiting(self.shards.write(shard, Command::ReadGroup(read))),
             false => Part::Done(Ok(nothing_to_deliver(read))),
         };
@@ -237,8 +240,8 @@ enum Merge {
     /// Counts are added up.
     Sum,
     /// Entries by stream, in the order in which the caller named the streams (and which part each
-    /// belongs to).
-    Streams(Vec<(usize, Bytes)>),
+    /// belongs to), up to what one read may give.
+    Streams(Vec<(usize, Bytes)>, Most),
 }
 
 impl Merge {
@@ -248,21 +251,47 @@ impl Merge {
                 Reply::Count(count) => sum + count,
                 _ => sum,
             })),
-            Self::Streams(order) => {
+            Self::Streams(order, _) if replies.iter().any(is_claim) => {
+                let streams = in_order(order, replies.into_iter().map(deliveries));
+                Reply::Deliveries(streams)
+            }
+            Self::Streams(order, most) => {
                 let found = |reply| match reply {
                     Reply::Streams(streams) => streams,
                     _ => Vec::new(),
                 };
-                let mut parts: Vec<_> =
-                    replies.into_iter().map(|reply| found(reply).into_iter().peekable()).collect();
-                let next = |(part, key): &(usize, Bytes)| {
-                    parts.get_mut(*part)?.next_if(|(found, _)| found == key)
-                };
-                let streams: Vec<_> = order.iter().filter_map(next).collect();
+                let mut streams = in_order(order, replies.into_iter().map(found));
+                if *most != Most::default() {
+                    most.cut(&mut streams);
+                }
                 if streams.is_empty() { Reply::Nil } else { Reply::Streams(streams) }
             }
         }
     }
+}
+
+fn is_claim(reply: &Reply<Entry>) -> bool {
+    matches!(reply, Reply::Deliveries(_))
+}
+
+fn deliveries(reply: Reply<Entry>) -> Vec<(Bytes, Vec<Delivery<Entry>>)> {
+    match reply {
+        Reply::Deliveries(streams) => streams,
+        // Of a shard that wasn't asked: histories without entries.
+        Reply::Streams(streams) => streams.into_iter().map(|(key, _)| (key, Vec::new())).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the parts found, in the order of the caller.
+fn in_order<T>(
+    order: &[(usize, Bytes)],
+    parts: impl Iterator<Item = Vec<(Bytes, Vec<T>)>>,
+) -> Vec<(Bytes, Vec<T>)> {
+    let mut parts: Vec<_> = parts.map(|found| found.into_iter().peekable()).collect();
+    let next =
+        |(part, key): &(usize, Bytes)| parts.get_mut(*part)?.next_if(|(found, _)| found == key);
+    order.iter().filter_map(next).collect()
 }
 
 /// Items by the shard of their key, shards in the order in which they are first named.
@@ -286,7 +315,11 @@ fn split<T>(
 type StreamParts<F> = Vec<(ShardId, Vec<(Bytes, F)>)>;
 
 /// The same for streams to read, and how to put the answers together again.
-fn split_streams<F>(shards: &dyn Shards, streams: Vec<(Bytes, F)>) -> (StreamParts<F>, Merge) {
+fn split_streams<F>(
+    shards: &dyn Shards,
+    streams: Vec<(Bytes, F)>,
+    most: Most,
+) -> (StreamParts<F>, Merge) {
     let keys: Vec<Bytes> = streams.iter().map(|(key, _)| key.clone()).collect();
     let parts = split(shards, streams, |(key, _)| key);
     let part_of = |key: &Bytes| {
@@ -294,7 +327,7 @@ fn split_streams<F>(shards: &dyn Shards, streams: Vec<(Bytes, F)>) -> (StreamPar
         parts.iter().position(|(other, _)| *other == shard).unwrap_or(0)
     };
     let order = keys.into_iter().map(|key| (part_of(&key), key)).collect();
-    (parts, Merge::Streams(order))
+    (parts, Merge::Streams(order, most))
 }
 
 /// The shard of the first key. What names no key, or keys of several shards, isn't asked here.

@@ -137,6 +137,7 @@ fn group() {
         count: 10,
         no_ack: false,
         streams: vec![(key.clone(), ReadFrom::New)],
+        ..ReadGroup::default()
     });
     let elapsed = timed(|| {
         for _ in 0..ENTRIES / 10 {

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::code::{Put, number_len, read_number};
 use crate::error::Fault;
 use crate::id::{BlockKey, EntryId};
+use crate::wire;
 
 /// Sealed blocks handed in for one call.
 pub type Blocks = BTreeMap<BlockKey, Arc<Block>>;
@@ -111,6 +112,14 @@ pub(crate) struct RawEntry<'a> {
     pub(crate) position: u16,
     texts_count: usize,
     texts: &'a [u8],
+}
+
+impl RawEntry<'_> {
+    /// What it takes in a reply.
+    pub(crate) fn wire_bytes(&self) -> u64 {
+        let lengths = texts(self.texts).map(|text| text.len() as u64);
+        wire::entry(self.id, self.texts_count as u64, lengths)
+    }
 }
 
 /// The entries of a block in order, deleted ones included. Ends early at damage.

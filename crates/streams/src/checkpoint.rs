@@ -210,13 +210,8 @@ impl Loader {
                 let group = stream.groups.values_mut().find(|other| other.number == group);
                 let group = group.ok_or_else(|| damaged("pending entries without their group"))?;
                 let items = stored::read_pending_chunk(value)?;
-                for (id, pending) in &items {
-                    let consumer = group.consumers.get_mut(&pending.consumer);
-                    let consumer = consumer.ok_or_else(|| damaged("pending without consumer"))?;
-                    consumer.pending.insert(*id);
-                }
-                if !group.pending.load(chunk, items) {
-                    return Err(damaged("pending chunk out of order"));
+                if !group.load_pending(chunk, items) {
+                    return Err(damaged("pending chunk out of order or without its consumer"));
                 }
             }
         }

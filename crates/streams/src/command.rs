@@ -130,14 +130,35 @@ pub enum GroupStart {
 }
 
 /// XREADGROUP over streams of one shard, in the caller's order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadGroup {
     pub group: Bytes,
     pub consumer: Bytes,
     /// At most this many entries a stream; 0 is all.
     pub count: u64,
+    pub most: Most,
     pub no_ack: bool,
+    /// CLAIM: what was delivered to anybody and is idle for so long comes first, and every entry of
+    /// a stream read by `>` says how it was delivered before.
+    pub claim_idle_ms: Option<u64>,
     pub streams: Vec<(Bytes, ReadFrom)>,
+}
+
+/// What one read may give over all of its streams, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    /// MAXCOUNT.
+    pub entries: Option<u64>,
+    /// MAXSIZE, as the entries stand in a RESP2 reply. The first entry comes however big it is.
+    pub bytes: Option<u64>,
+}
+
+impl Most {
+    /// What is left to one of so many shards that share a read and can't know of each other.
+    pub fn share(self, part: u64, parts: u64) -> Self {
+        let share = |whole: u64| whole / parts + u64::from(part < whole % parts);
+        Self { entries: self.entries.map(share), bytes: self.bytes.map(share) }
+    }
 }
 
 /// What a group reader wants of one stream.

@@ -21,7 +21,7 @@ use crate::stream::Stream;
 
 use bytes::Bytes;
 
-pub(crate) use read_group::would_deliver;
+pub(crate) use read_group::{claimable_ms, would_deliver};
 
 /// What a command comes to.
 pub(crate) type Outcome = Result<Reply<EntryRef>, Stop>;
@@ -69,7 +69,7 @@ impl Call<'_> {
 }
 
 /// Blocks that a command will look into and that are not in the state.
-pub(crate) fn needs(state: &State, command: &Command) -> Vec<BlockKey> {
+pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockKey> {
     let mut needs = match command {
         Command::Add(add) => add::needs(state, add),
         Command::Trim { key, trim } => {
@@ -78,7 +78,7 @@ pub(crate) fn needs(state: &State, command: &Command) -> Vec<BlockKey> {
         Command::Delete { key, ids } => {
             state.stream(key).map_or_else(Vec::new, |stream| delete::needs(stream, ids))
         }
-        Command::ReadGroup(read) => read_group::needs(state, read),
+        Command::ReadGroup(read) => read_group::needs(state, now_ms, read),
         Command::Claim(claim) => claim::needs(state, claim),
         Command::AutoClaim(claim) => claim::needs_auto(state, claim),
         Command::SetId { .. }

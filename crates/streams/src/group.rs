@@ -1,5 +1,5 @@
-//! A consumer group: where it stands, its consumers, and what was delivered and not acknowledged.
-//! Never looks at entries.
+//! A consumer group: where it stands, its consumers, and what was delivered and not acknowledged, by
+//! id and in the order in which it is claimed. Never looks at entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::chunks::ChunkMap;
 use crate::id::EntryId;
+use crate::limits::DELIVERIES_MAX;
 
 /// Pending entries in a chunk, the unit in which a checkpoint writes them.
 pub(crate) const PENDING_CHUNK_ITEMS: usize = 128;
@@ -22,9 +23,67 @@ pub(crate) struct GroupNumber(pub(crate) u64);
 /// One delivered and not acknowledged entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
-    pub(crate) consumer: ConsumerNumber,
+    pub(crate) owner: Owner,
     pub(crate) delivered_ms: u64,
     pub(crate) deliveries: u64,
+    /// A reader that would have claimed it found its entry gone: it stays pending, and is out of
+    /// the line.
+    pub(crate) gone: bool,
+}
+
+impl Pending {
+    /// Delivered to a consumer.
+    pub(crate) fn of(consumer: ConsumerNumber, delivered_ms: u64, deliveries: u64) -> Self {
+        let deliveries = deliveries.min(DELIVERIES_MAX);
+        Self { owner: Owner::Consumer(consumer), delivered_ms, deliveries, gone: false }
+    }
+
+    /// Since it was delivered; what belongs to nobody has no such time.
+    pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.delivered_ms)
+    }
+
+    fn place(&self, id: EntryId) -> Option<Place> {
+        let place = match self.owner {
+            Owner::Nobody { turn } => Place::Released(turn, id),
+            Owner::Consumer(_) => Place::Delivered(self.delivered_ms, id),
+        };
+        (!self.gone).then_some(place)
+    }
+}
+
+/// Whose a pending entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Consumer(ConsumerNumber),
+    /// It was given back to the group; who was given back first goes first.
+    Nobody {
+        turn: u64,
+    },
+}
+
+/// A place in the line of those who want to be claimed: what was given back, then what was
+/// delivered, longest ago first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Released(u64, EntryId),
+    Delivered(u64, EntryId),
+}
+
+impl Place {
+    pub(crate) fn id(self) -> EntryId {
+        match self {
+            Self::Released(_, id) | Self::Delivered(_, id) => id,
+        }
+    }
+
+    /// From when on a reader that claims what is so long idle may have it.
+    pub(crate) fn claimable_ms(self, min_idle_ms: u64) -> u64 {
+        match self {
+            Self::Released(..) => 0,
+            Self::Delivered(delivered_ms, _) => delivered_ms.saturating_add(min_idle_ms),
+        }
+    }
 }
 
 /// A reader of a group.
@@ -54,6 +113,8 @@ pub(crate) struct Group {
     /// How many entries the group has read of all that were ever added, where known.
     pub(crate) entries_read: Option<u64>,
     pub(crate) pending: ChunkMap<EntryId, Pending, PENDING_CHUNK_ITEMS>,
+    /// The pending entries in the order in which they are claimed: made of the list, never stored.
+    pub(crate) line: BTreeSet<Place>,
     pub(crate) consumers: BTreeMap<ConsumerNumber, Consumer>,
     pub(crate) names: BTreeMap<Bytes, ConsumerNumber>,
     pub(crate) consumer_next: u64,
@@ -104,16 +165,18 @@ impl Group {
         }
     }
 
-    /// Makes an entry pending for a consumer, whosever it was.
+    /// Makes an entry pending, whosever it was.
     pub(crate) fn set_pending(&mut self, id: EntryId, pending: Pending) {
-        let before = self.pending.insert(id, pending);
-        if let Some(before) = before {
-            if before.consumer == pending.consumer {
-                return;
+        if let Some(before) = self.pending.insert(id, pending) {
+            self.leave_line(id, &before);
+            if before.owner != pending.owner {
+                self.forget_owned(before.owner, id);
             }
-            self.forget_owned(before.consumer, id);
         }
-        if let Some(consumer) = self.consumers.get_mut(&pending.consumer) {
+        self.line.extend(pending.place(id));
+        if let Owner::Consumer(number) = pending.owner
+            && let Some(consumer) = self.consumers.get_mut(&number)
+        {
             consumer.pending.insert(id);
         }
     }
@@ -121,14 +184,61 @@ impl Group {
     /// Whether the entry was pending.
     pub(crate) fn drop_pending(&mut self, id: EntryId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
-        self.forget_owned(pending.consumer, id);
+        self.leave_line(id, &pending);
+        self.forget_owned(pending.owner, id);
         true
     }
 
-    fn forget_owned(&mut self, consumer: ConsumerNumber, id: EntryId) {
-        if let Some(consumer) = self.consumers.get_mut(&consumer) {
+    fn leave_line(&mut self, id: EntryId, pending: &Pending) {
+        if let Some(place) = pending.place(id) {
+            self.line.remove(&place);
+        }
+    }
+
+    fn forget_owned(&mut self, owner: Owner, id: EntryId) {
+        if let Owner::Consumer(number) = owner
+            && let Some(consumer) = self.consumers.get_mut(&number)
+        {
             consumer.pending.remove(&id);
         }
+    }
+
+    /// The name of whose a pending entry is; empty where it is nobody's.
+    pub(crate) fn owner_name(&self, pending: &Pending) -> Bytes {
+        let consumer = match pending.owner {
+            Owner::Consumer(number) => self.consumers.get(&number),
+            Owner::Nobody { .. } => None,
+        };
+        consumer.map_or_else(Bytes::new, |consumer| consumer.name.clone())
+    }
+
+    /// Takes a pending entry that no longer exists out of the line.
+    pub(crate) fn mark_gone(&mut self, id: EntryId) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let before = *pending;
+        pending.gone = true;
+        self.leave_line(id, &before);
+    }
+
+    /// Lets everything stand in line again: ids may come back.
+    pub(crate) fn unmark_gone(&mut self) {
+        let gone = self.pending.iter().filter(|(_, pending)| pending.gone);
+        let gone: Vec<(EntryId, Pending)> = gone.map(|(id, pending)| (*id, *pending)).collect();
+        for (id, pending) in gone {
+            self.set_pending(id, Pending { gone: false, ..pending });
+        }
+    }
+
+    /// Takes pending entries that a checkpoint has; false where they don't fit.
+    pub(crate) fn load_pending(&mut self, chunk: u64, items: Vec<(EntryId, Pending)>) -> bool {
+        for (id, pending) in &items {
+            self.line.extend(pending.place(*id));
+            if let Owner::Consumer(number) = pending.owner {
+                let Some(consumer) = self.consumers.get_mut(&number) else { return false };
+                consumer.pending.insert(*id);
+            }
+        }
+        self.pending.load(chunk, items)
     }
 
     /// Removes a consumer with what is pending for it; how much that was.
@@ -136,7 +246,9 @@ impl Group {
         let number = self.names.remove(name)?;
         let consumer = self.consumers.remove(&number)?;
         for id in &consumer.pending {
-            self.pending.remove(id);
+            if let Some(pending) = self.pending.remove(id) {
+                self.leave_line(*id, &pending);
+            }
         }
         self.changed = true;
         Some(consumer.pending.len() as u64)

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::code::Put;
 use crate::encoding::put_reply;
-use crate::group::Group;
+use crate::group::{Group, Owner};
 use crate::id::EntryId;
 use crate::state::State;
 use crate::stream::{Marks, Stream};
@@ -37,6 +37,9 @@ impl State {
         hasher.finish()
     }
 }
+
+/// Stands where the number of a consumer does; none is ever so great.
+const NO_CONSUMER: u64 = u64::MAX;
 
 /// Collects a few kilobytes at a time: hashing number by number is slow.
 #[derive(Default)]
@@ -134,7 +137,16 @@ impl Hasher {
         for (id, pending) in group.pending.iter() {
             let to = &mut self.buffer;
             to.put_id(*id);
-            to.put_number(pending.consumer.0);
+            match pending.owner {
+                Owner::Consumer(number) => to.put_number(number.0),
+                Owner::Nobody { turn } => {
+                    to.put_number(NO_CONSUMER);
+                    to.put_number(turn);
+                }
+            }
+            if pending.gone {
+                to.put_number(NO_CONSUMER - 1);
+            }
             to.put_number(pending.delivered_ms);
             to.put_number(pending.deliveries);
             self.drain();

@@ -27,6 +27,7 @@ mod state;
 mod stored;
 mod stream;
 mod waiting;
+mod wire;
 
 pub mod block;
 pub mod command;

@@ -26,3 +26,10 @@ pub const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// Pending entries that XAUTOCLAIM looks at, as a multiple of its COUNT; Redis's number.
 pub const AUTO_CLAIM_SCAN_FACTOR: u64 = 10;
+
+/// Pending entries that one read with CLAIM passes over because they exist no more; it will not find
+/// them in its way again.
+pub const CLAIM_GONE_MAX: u64 = 1000;
+
+/// Deliveries of an entry that are counted; Redis's number, which has a sign.
+pub const DELIVERIES_MAX: u64 = i64::MAX as u64;

@@ -6,11 +6,12 @@ mod pending;
 use bytes::Bytes;
 
 use crate::block::Blocks;
+use crate::command::Most;
 use crate::commands::{Outcome, would_deliver};
 use crate::error::{Fault, Refusal};
 use crate::id::{BlockKey, EntryId};
 use crate::query::{After, Query};
-use crate::reading::Walk;
+use crate::reading::{Budget, Walk};
 use crate::reply::{EntryRef, Reply};
 use crate::state::State;
 use crate::stream::Stream;
@@ -24,10 +25,10 @@ pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query)
             (Some(_), Some(0)) => Reply::Nil,
             (Some(stream), count) => {
                 let walk = Walk::range(*start, *end, *reverse, count.unwrap_or(0));
-                Reply::Entries(refs(stream, walk.ids(stream, blocks)?))
+                Reply::Entries(refs(stream, walk.ids(stream, blocks, &mut Budget::unbounded())?))
             }
         },
-        Query::Read { count, streams } => read(state, blocks, *count, streams)?,
+        Query::Read { count, most, streams } => read(state, blocks, *count, *most, streams)?,
         Query::PendingSummary { key, group } => pending::summary(state, key, group)?,
         Query::PendingRange { key, group, min_idle_ms, start, end, count, consumer } => {
             let range = pending::Range {
@@ -52,7 +53,7 @@ pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query)
             let last = |key: &Bytes| state.stream(key).map_or(EntryId::MIN, |one| one.last_id);
             Reply::Ids(keys.iter().map(last).collect())
         }
-        Query::WouldDeliver(read) => Reply::Count(u64::from(would_deliver(state, read)?)),
+        Query::WouldDeliver(read) => Reply::Count(u64::from(would_deliver(state, now_ms, read)?)),
     };
     Ok(reply)
 }
@@ -66,10 +67,19 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
             }
             _ => Vec::new(),
         },
-        Query::Read { count, streams } => {
+        Query::Read { count, most, streams } => {
             let walks = streams.iter().filter_map(|(key, after)| {
                 let stream = state.stream(key)?;
-                Some(walk_of(stream, *after, *count, streams.len())?.needs(stream, 1))
+                let walk = walk_of(stream, *after, *count, streams.len());
+                let newest = || stream.is_absent(&stream.spans_back_from(EntryId::MAX).next()?);
+                Some(match walk {
+                    Some(walk) => walk.within(*most).needs(stream, 1),
+                    // How much the newest entry takes is asked only where bytes are counted.
+                    None if *after == After::Newest && most.bytes.is_some() => {
+                        newest().into_iter().collect()
+                    }
+                    None => Vec::new(),
+                })
             });
             walks.flatten().collect()
         }
@@ -96,13 +106,21 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
     needs
 }
 
-fn read(state: &State, blocks: &Blocks, count: u64, streams: &[(Bytes, After)]) -> Outcome {
+fn read(
+    state: &State,
+    blocks: &Blocks,
+    count: u64,
+    most: Most,
+    streams: &[(Bytes, After)],
+) -> Outcome {
     let mut served = Vec::new();
+    let mut budget = Budget::new(most);
     for (key, after) in streams {
         let Some(stream) = state.stream(key).filter(|stream| stream.length > 0) else { continue };
+        budget.begin(key);
         let ids = match walk_of(stream, *after, count, streams.len()) {
-            Some(walk) => walk.ids(stream, blocks)?,
-            None if *after == After::Newest => vec![stream.last_live_id()],
+            Some(walk) => walk.within(most).ids(stream, blocks, &mut budget)?,
+            None if *after == After::Newest => newest(stream, blocks, &mut budget)?,
             None => Vec::new(),
         };
         if !ids.is_empty() {
@@ -110,6 +128,12 @@ fn read(state: &State, blocks: &Blocks, count: u64, streams: &[(Bytes, After)]) 
         }
     }
     if served.is_empty() { Ok(Reply::Nil) } else { Ok(Reply::Streams(served)) }
+}
+
+fn newest(stream: &Stream, blocks: &Blocks, budget: &mut Budget) -> Result<Vec<EntryId>, Fault> {
+    let id = stream.last_live_id();
+    let bytes = if budget.counts_bytes() { stream.wire_bytes(blocks, id)? } else { None };
+    Ok(if budget.admits(|| bytes.unwrap_or(0)) { vec![id] } else { Vec::new() })
 }
 
 fn walk_of(stream: &Stream, after: After, count: u64, streams: usize) -> Option<Walk> {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::command::Most;
 use crate::id::EntryId;
 
 /// A question. Linearizable when asked behind a read barrier.
@@ -12,7 +13,7 @@ pub enum Query {
     /// XRANGE, XREVRANGE: both ends inclusive, `start <= end` not required (then empty).
     Range { key: Bytes, start: EntryId, end: EntryId, count: Option<u64>, reverse: bool },
     /// XREAD without blocking, over streams of one shard, in the caller's order.
-    Read { count: u64, streams: Vec<(Bytes, After)> },
+    Read { count: u64, most: Most, streams: Vec<(Bytes, After)> },
     /// XPENDING, the short form.
     PendingSummary { key: Bytes, group: Bytes },
     /// XPENDING with a range.

@@ -41,6 +41,8 @@ pub enum Reply<E> {
     Ids(Vec<EntryId>),
     /// XREAD, XREADGROUP: in the caller's order, streams with nothing left out (but see history).
     Streams(Vec<(Bytes, Vec<E>)>),
+    /// XREADGROUP with CLAIM: the same, with what is known of earlier deliveries.
+    Deliveries(Vec<(Bytes, Vec<Delivery<E>>)>),
     /// XAUTOCLAIM.
     AutoClaimed { next: EntryId, claimed: Claimed<E>, deleted: Vec<EntryId> },
     /// XPENDING, the short form.
@@ -59,6 +61,21 @@ pub enum Reply<E> {
     Type { exists: bool },
     /// A deterministic no.
     Refused(Refusal),
+}
+
+/// An entry as XREADGROUP with CLAIM gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery<E> {
+    pub entry: E,
+    /// `None` in the history of a consumer, where nothing is claimed.
+    pub earlier: Option<Earlier>,
+}
+
+/// How an entry was delivered before; both 0 where it wasn't.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    pub idle_ms: u64,
+    pub deliveries: u64,
 }
 
 /// What XAUTOCLAIM gives of each entry.

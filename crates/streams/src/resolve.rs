@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::block::Blocks;
 use crate::error::Fault;
 use crate::id::BlockKey;
-use crate::reply::{Claimed, Entry, EntryRef, Reply, StreamFullInfo, StreamInfo};
+use crate::reply::{Claimed, Delivery, Entry, EntryRef, Reply, StreamFullInfo, StreamInfo};
 use crate::state::State;
 
 /// Blocks of the entries that a reply names, as far as they aren't in the state.
@@ -24,6 +24,10 @@ pub(crate) fn needs(state: &State, reply: &Reply<EntryRef>) -> Vec<BlockKey> {
         }
         Reply::Streams(streams) => {
             streams.iter().flat_map(|(_, entries)| entries).for_each(need);
+        }
+        Reply::Deliveries(streams) => {
+            let all = streams.iter().flat_map(|(_, deliveries)| deliveries);
+            all.map(|delivery| &delivery.entry).for_each(need);
         }
         Reply::Stream(info) => info.first.iter().chain(&info.last).for_each(need),
         Reply::StreamFull(info) => info.entries.iter().for_each(need),
@@ -49,12 +53,12 @@ pub(crate) fn resolve(
     Ok(match reply {
         Reply::Entries(entries) => Reply::Entries(there(entries)?),
         Reply::Streams(streams) => {
-            let all = |(key, entries): (Bytes, Vec<EntryRef>)| {
-                let entries = entries.into_iter().map(|entry| entry_of(state, blocks, entry));
-                Ok((key, entries.collect::<Result<_, Fault>>()?))
-            };
-            Reply::Streams(streams.into_iter().map(all).collect::<Result<_, Fault>>()?)
+            Reply::Streams(by_stream(streams, |entry| entry_of(state, blocks, entry))?)
         }
+        Reply::Deliveries(streams) => Reply::Deliveries(by_stream(streams, |delivery| {
+            let Delivery { entry, earlier } = delivery;
+            Ok(Delivery { entry: entry_of(state, blocks, entry)?, earlier })
+        })?),
         Reply::AutoClaimed { next, claimed, deleted } => {
             let claimed = match claimed {
                 Claimed::Entries(entries) => Claimed::Entries(there(entries)?),
@@ -84,6 +88,16 @@ pub(crate) fn resolve(
         Reply::Type { exists } => Reply::Type { exists },
         Reply::Refused(refusal) => Reply::Refused(refusal),
     })
+}
+
+fn by_stream<T, U>(
+    streams: Vec<(Bytes, Vec<T>)>,
+    one: impl Fn(T) -> Result<U, Fault>,
+) -> Result<Vec<(Bytes, Vec<U>)>, Fault> {
+    let all = |(key, items): (Bytes, Vec<T>)| {
+        Ok((key, items.into_iter().map(&one).collect::<Result<_, Fault>>()?))
+    };
+    streams.into_iter().map(all).collect()
 }
 
 fn entry_of(state: &State, blocks: &Blocks, entry: EntryRef) -> Result<Entry, Fault> {

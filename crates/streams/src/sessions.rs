@@ -160,12 +160,17 @@ impl Sessions {
 pub(crate) fn reply_bytes(reply: &Reply<EntryRef>) -> usize {
     const REPLY_BYTES: usize = 64;
     const REF_BYTES: usize = 24;
+    const DELIVERY_BYTES: usize = 48;
     let more = match reply {
         Reply::Entries(entries) => entries.len() * REF_BYTES,
         Reply::Ids(ids) => ids.len() * REF_BYTES,
         Reply::Streams(streams) => streams
             .iter()
             .map(|(key, entries)| REPLY_BYTES + key.len() + entries.len() * REF_BYTES)
+            .sum(),
+        Reply::Deliveries(streams) => streams
+            .iter()
+            .map(|(key, entries)| REPLY_BYTES + key.len() + entries.len() * DELIVERY_BYTES)
             .sum(),
         Reply::AutoClaimed { claimed, deleted, .. } => {
             let claimed = match claimed {

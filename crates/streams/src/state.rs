@@ -61,9 +61,10 @@ impl State {
     }
 
     /// Sealed blocks that [`State::apply`] of this command will look into and that aren't in the
-    /// state. Bounded by [`crate::limits::READ_BYTES_MAX`], or by the ids that the command names.
-    pub fn needs(&self, command: &Command) -> Vec<BlockKey> {
-        commands::needs(self, command)
+    /// state, at this stamp. Bounded by [`crate::limits::READ_BYTES_MAX`], or by the ids that the
+    /// command names.
+    pub fn needs(&self, stamp: Stamp, command: &Command) -> Vec<BlockKey> {
+        commands::needs(self, self.clock.max(stamp).now_ms, command)
     }
 
     /// Does what the command says. `blocks` holds at least what [`State::needs`] named. A refusal is
@@ -131,6 +132,13 @@ impl State {
                 consumer.seen_here_ms = consumer.seen_here_ms.max(now_ms);
             }
         }
+    }
+
+    /// From which shard clock on a group read with CLAIM finds a pending entry to take over, in any
+    /// of its streams; `None` where nothing is pending. Where that entry turns out to be gone, the
+    /// next one's time comes after the read.
+    pub fn claimable_ms(&self, read: &ReadGroup) -> Option<u64> {
+        commands::claimable_ms(self, read)
     }
 
     /// The greatest stamp applied.

@@ -12,9 +12,10 @@
 //! open block     1 | number | listpack bytes | marks? | the block as if sealed
 //! group          1 | name | last id | entries read? | next consumer number | count | consumer ...
 //!   consumer     number | name | seen ms | active ms?
-//! pending chunk  1 | count | pending ...
-//!   pending      ms − previous | seq (− previous where ms is the same) | consumer | delivered ms
-//!                | deliveries
+//! pending chunk  1 or 2 | count | pending ...
+//!   pending      ms − previous | seq (− previous where ms is the same) | in 2: marks u8
+//!                | consumer, or turn where it is nobody's | delivered ms | deliveries
+//!   marks        1: its entry is gone; 2: it is nobody's. Version 1 has none of either
 //! session        1 | incarnation count | random u64 LE | mark | count | kept reply ...
 //! ```
 
@@ -25,13 +26,15 @@ use crate::block::{Block, OpenBlock};
 use crate::code::{Put, Reader};
 use crate::encoding::{put_reply, read_reply};
 use crate::error::Fault;
-use crate::group::{Consumer, ConsumerNumber, Group, GroupNumber, Pending};
+use crate::group::{Consumer, ConsumerNumber, Group, GroupNumber, Owner, Pending};
 use crate::id::{BlockNumber, EntryId, StreamNumber};
 use crate::limits::BLOCK_ENTRIES_MAX;
 use crate::sessions::Session;
 use crate::stream::{Marks, Meta, Stream, Tail};
 
 const VERSION: u8 = 1;
+/// Of a pending chunk in which an entry has marks.
+const VERSION_MARKED: u8 = 2;
 
 /// What belongs to the state as a whole.
 pub(crate) struct Header {
@@ -205,14 +208,30 @@ pub(crate) fn read_group(number: GroupNumber, value: &Bytes) -> Result<(Bytes, G
     })
 }
 
+/// Marks of a pending entry, in chunks that have any.
+const GONE: u8 = 1;
+const NOBODYS: u8 = 2;
+
+fn pending_marks(pending: &Pending) -> u8 {
+    let nobodys = matches!(pending.owner, Owner::Nobody { .. });
+    u8::from(pending.gone) * GONE + u8::from(nobodys) * NOBODYS
+}
+
 pub(crate) fn put_pending_chunk(chunk: &[(EntryId, Pending)]) -> Bytes {
-    let mut to = vec![VERSION];
+    let marked = chunk.iter().any(|(_, pending)| pending_marks(pending) != 0);
+    let mut to = vec![if marked { VERSION_MARKED } else { VERSION }];
     let mut previous = EntryId::MIN;
     to.put_list(chunk, |to, (id, pending)| {
         let ms = id.ms - previous.ms;
         to.put_number(ms);
         to.put_number(if ms == 0 { id.seq - previous.seq } else { id.seq });
-        to.put_number(pending.consumer.0);
+        if marked {
+            to.put_u8(pending_marks(pending));
+        }
+        to.put_number(match pending.owner {
+            Owner::Consumer(number) => number.0,
+            Owner::Nobody { turn } => turn,
+        });
         to.put_number(pending.delivered_ms);
         to.put_number(pending.deliveries);
         previous = *id;
@@ -221,7 +240,8 @@ pub(crate) fn put_pending_chunk(chunk: &[(EntryId, Pending)]) -> Bytes {
 }
 
 pub(crate) fn read_pending_chunk(value: &Bytes) -> Result<Vec<(EntryId, Pending)>, Fault> {
-    Reader::whole(value, "pending chunk", VERSION, |from| {
+    let version = value.first().copied().filter(|version| *version == VERSION_MARKED);
+    Reader::whole(value, "pending chunk", version.unwrap_or(VERSION), |from| {
         let mut previous = EntryId::MIN;
         let items = from.list(|from| {
             let (ms, seq) = (from.number()?, from.number()?);
@@ -229,10 +249,19 @@ pub(crate) fn read_pending_chunk(value: &Bytes) -> Result<Vec<(EntryId, Pending)
             let id = previous.ms.checked_add(ms).zip(base.checked_add(seq));
             let (ms, seq) = id.ok_or_else(|| from.damaged("id"))?;
             previous = EntryId { ms, seq };
+            let marks = if version.is_some() { from.u8()? } else { 0 };
+            if marks > GONE + NOBODYS {
+                return Err(from.damaged("marks of a pending entry"));
+            }
+            let number = from.number()?;
             let pending = Pending {
-                consumer: ConsumerNumber(from.number()?),
+                owner: match marks & NOBODYS {
+                    0 => Owner::Consumer(ConsumerNumber(number)),
+                    _ => Owner::Nobody { turn: number },
+                },
                 delivered_ms: from.number()?,
                 deliveries: from.number()?,
+                gone: marks & GONE != 0,
             };
             Ok((previous, pending))
         })?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block::{Block, Blocks, OpenBlock};
+use crate::block::{Block, Blocks, OpenBlock, RawEntry};
 use crate::chunks::ChunkMap;
 use crate::error::Fault;
 use crate::group::{Group, GroupNumber};
@@ -223,25 +223,25 @@ impl Stream {
         blocks.get(&key).ok_or(Fault::BlockMissing(key))
     }
 
-    /// Lets `visit` see the live ids of a span with their positions until it answers false.
+    /// Lets `visit` see the live entries of a span until it answers false.
     pub(crate) fn visit(
         &self,
         blocks: &Blocks,
         span: &Span<'_>,
         reverse: bool,
-        mut visit: impl FnMut(EntryId, u16) -> bool,
+        mut visit: impl FnMut(&RawEntry<'_>) -> bool,
     ) -> Result<(), Fault> {
         let entries = match (span.sealed, &self.tail) {
             (Some(number), _) => self.block(blocks, number)?.entries(),
             (None, Some(tail)) => tail.open.entries(),
             (None, None) => return Ok(()),
         };
-        let live = entries.filter(|e| !span.is_deleted(e.position)).map(|e| (e.id, e.position));
+        let mut live = entries.filter(|entry| !span.is_deleted(entry.position));
         if reverse {
-            let ids: Vec<(EntryId, u16)> = live.collect();
-            let _ = ids.into_iter().rev().all(|(id, position)| visit(id, position));
+            let live: Vec<RawEntry<'_>> = live.collect();
+            let _ = live.iter().rev().all(visit);
         } else {
-            let _ = { live }.all(|(id, position)| visit(id, position));
+            let _ = live.all(|entry| visit(&entry));
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Stream {
     /// The texts of an entry; `None` where it is gone.
     pub(crate) fn texts(&self, blocks: &Blocks, id: EntryId) -> Result<Option<Vec<Bytes>>, Fault> {
         let Some(span) = self.locate(id) else { return Ok(None) };
-        let is_it = |entry: &crate::block::RawEntry<'_>| entry.id == id;
+        let is_it = |entry: &RawEntry<'_>| entry.id == id;
         let found = match (span.sealed, &self.tail) {
             (Some(number), _) => {
                 let block = self.block(blocks, number)?;
@@ -265,6 +265,19 @@ impl Stream {
         Ok(found.filter(|(position, _)| !span.is_deleted(*position)).map(|(_, texts)| texts))
     }
 
+    /// What an entry takes in a reply; `None` where it is gone.
+    pub(crate) fn wire_bytes(&self, blocks: &Blocks, id: EntryId) -> Result<Option<u64>, Fault> {
+        let Some(span) = self.locate(id) else { return Ok(None) };
+        let mut found = None;
+        self.visit(blocks, &span, false, |live| {
+            if live.id == id {
+                found = Some(live.wire_bytes());
+            }
+            live.id < id
+        })?;
+        Ok(found)
+    }
+
     /// The position of a live id in its span.
     pub(crate) fn position(
         &self,
@@ -273,11 +286,11 @@ impl Stream {
         id: EntryId,
     ) -> Result<Option<u16>, Fault> {
         let mut found = None;
-        self.visit(blocks, span, false, |live, position| {
-            if live == id {
-                found = Some(position);
+        self.visit(blocks, span, false, |live| {
+            if live.id == id {
+                found = Some(live.position);
             }
-            live < id
+            live.id < id
         })?;
         Ok(found)
     }
@@ -443,6 +456,17 @@ impl Stream {
         }
         self.changed.meta = true;
         true
+    }
+
+    /// Ids that once were may come back from here on.
+    pub(crate) fn rewind(&mut self) {
+        self.rewound = true;
+        let names: Vec<Bytes> = self.groups.keys().cloned().collect();
+        for name in names {
+            if let Some(group) = self.group_mut(&name) {
+                group.unmark_gone();
+            }
+        }
     }
 
     /// Whether an entry was deleted by id at or after `from`.

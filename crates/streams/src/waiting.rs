@@ -29,7 +29,7 @@ impl State {
                     After::Newest => last > EntryId::MIN,
                 }
             }),
-            Query::WouldDeliver(read) => would_deliver(self, read) != Ok(false),
+            Query::WouldDeliver(read) => would_deliver(self, self.clock.now_ms, read) != Ok(false),
             _ => true,
         }
     }

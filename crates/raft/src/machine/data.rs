@@ -148,7 +148,7 @@ impl Data {
         command: &Command,
         outcomes: &mut Outcomes,
     ) -> Result<Reply<EntryRef>, Broken> {
-        let blocks = self.blocks.fetch(self.state.needs(command))?;
+        let blocks = self.blocks.fetch(self.state.needs(stamp, command))?;
         let applied = self.state.apply(&blocks, stamp, command)?;
         self.state.keep(&run.origin, sequence, &applied.reply);
         outcomes.events.extend(applied.events);

@@ -120,6 +120,7 @@ fn ids(reader: &mut Reader<'_>) -> Result<Vec<u64>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use streams::command::Most;
     use streams::id::EntryId;
     use streams::query::After;
 
@@ -131,7 +132,10 @@ mod tests {
         let tell = Tell {
             epoch: 9,
             first: true,
-            add: vec![(4, Query::Read { count: 1, streams }), (5, Query::KeysCount)],
+            add: vec![
+                (4, Query::Read { count: 1, most: Most::default(), streams }),
+                (5, Query::KeysCount),
+            ],
             done: vec![1, 2],
             again: vec![3],
         };

@@ -189,7 +189,7 @@ fn entries_wanted(query: &Query) -> u64 {
 #[cfg(test)]
 mod tests {
     use streams::block::Blocks;
-    use streams::command::{Add, AddId, Command, GroupStart, ReadFrom, ReadGroup, Stamp};
+    use streams::command::{Add, AddId, Command, GroupStart, Most, ReadFrom, ReadGroup, Stamp};
     use streams::id::EntryId;
     use streams::query::After;
 
@@ -256,8 +256,8 @@ mod tests {
             group: key("g"),
             consumer: key(consumer),
             count,
-            no_ack: false,
             streams: vec![(key("s"), ReadFrom::New)],
+            ..ReadGroup::default()
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
     fn alone(streams: &[(&'static str, u64)]) -> Query {
         let streams =
             streams.iter().map(|(name, ms)| (key(name), After::Id(EntryId::new(*ms, 0)))).collect();
-        Query::Read { count: 0, streams }
+        Query::Read { count: 0, most: Most::default(), streams }
     }
 
     #[test]

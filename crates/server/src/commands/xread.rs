@@ -2,7 +2,7 @@
 //! not built yet, so a read that finds nothing answers at once.
 
 use bytes::Bytes;
-use streams::command::{ReadFrom, ReadGroup};
+use streams::command::{Most, ReadFrom, ReadGroup};
 use streams::query::{After, Query};
 
 use super::arguments::{Args, at_least_zero, id, is_word};
@@ -33,7 +33,7 @@ pub(crate) fn read(args: Args<'_>) -> Result<Query, SyntaxError> {
         b">" => Err(SyntaxError::NewWithoutGroup),
         exact => id(exact).map(After::Id),
     })?;
-    Ok(Query::Read { count: options.count, streams })
+    Ok(Query::Read { count: options.count, most: options.most, streams })
 }
 
 pub(crate) fn read_group(args: Args<'_>) -> Result<ReadGroup, SyntaxError> {
@@ -45,7 +45,8 @@ pub(crate) fn read_group(args: Args<'_>) -> Result<ReadGroup, SyntaxError> {
         b"+" => Err(SyntaxError::MeaninglessInGroup('+')),
         exact => id(exact).map(ReadFrom::History),
     })?;
-    Ok(ReadGroup { group, consumer, count: options.count, no_ack: options.no_ack, streams })
+    let Options { count, most, no_ack, claim_idle_ms, .. } = options;
+    Ok(ReadGroup { group, consumer, count, most, no_ack, claim_idle_ms, streams })
 }
 
 /// Where the keys are: what `COMMAND GETKEYS` answers.
@@ -71,7 +72,9 @@ pub(crate) fn keys(args: Args<'_>) -> &[Bytes] {
 struct Options<'a> {
     group: Option<(Bytes, Bytes)>,
     count: u64,
+    most: Most,
     no_ack: bool,
+    claim_idle_ms: Option<u64>,
     /// All keys, then all ids.
     streams: &'a [Bytes],
 }
@@ -90,9 +93,14 @@ impl<'a> Options<'a> {
         match options.streams.len() {
             0 => Err(SyntaxError::Syntax),
             length if length % 2 == 1 => Err(match in_group {
-                true => SyntaxError::Unbalanced { command: "xreadgroup", symbol: '>' },
-                false => SyntaxError::Unbalanced { command: "xread", symbol: '$' },
+                true => SyntaxError::Unbalanced { command: "xreadgroup", symbols: "an ID or '>'" },
+                false => {
+                    SyntaxError::Unbalanced { command: "xread", symbols: "an ID, '+', or '$'" }
+                }
             }),
+            _ if options.most.entries.is_some_and(|most| most < options.count) => {
+                Err(SyntaxError::MaxCountBelowCount)
+            }
             _ => Ok(options),
         }
     }
@@ -108,6 +116,21 @@ impl<'a> Options<'a> {
             [value, ..] if is_word(option, "BLOCK") => timeout(value).map(|()| 1),
             [value, ..] if is_word(option, "COUNT") => {
                 self.count = at_least_zero(value)?;
+                Ok(1)
+            }
+            [value, ..] if is_word(option, "MAXCOUNT") => {
+                self.most.entries = Some(positive(value, "MAXCOUNT")?);
+                Ok(1)
+            }
+            [value, ..] if is_word(option, "MAXSIZE") => {
+                self.most.bytes = Some(positive(value, "MAXSIZE")?);
+                Ok(1)
+            }
+            [_, ..] if is_word(option, "CLAIM") && !in_group => {
+                Err(SyntaxError::OnlyInGroup("CLAIM"))
+            }
+            [value, ..] if is_word(option, "CLAIM") => {
+                self.claim_idle_ms = Some(min_idle(value)?);
                 Ok(1)
             }
             [_, _, ..] if is_word(option, "GROUP") && !in_group => {
@@ -135,6 +158,16 @@ impl<'a> Options<'a> {
     }
 }
 
+fn positive(value: &[u8], name: &'static str) -> Result<u64, SyntaxError> {
+    let value = resp::signed(value).and_then(|value| u64::try_from(value).ok());
+    value.filter(|value| *value > 0).ok_or(SyntaxError::NotPositive(name))
+}
+
+fn min_idle(value: &[u8]) -> Result<u64, SyntaxError> {
+    let value = resp::signed(value).ok_or(SyntaxError::ClaimIdleNotInteger)?;
+    u64::try_from(value).map_err(|_| SyntaxError::ClaimIdleNegative)
+}
+
 fn timeout(value: &[u8]) -> Result<(), SyntaxError> {
     match resp::signed(value) {
         None => Err(SyntaxError::TimeoutNotInteger),
@@ -158,7 +191,8 @@ mod tests {
             ("a".into(), After::Newest),
         ];
         let line = "XREAD block 5 COUNT 2 STREAMS a b a 5 $ +";
-        assert_eq!(read(&args(line)), Ok(Query::Read { count: 2, streams }));
+        let most = Most::default();
+        assert_eq!(read(&args(line)), Ok(Query::Read { count: 2, most, streams }));
         assert_eq!(keys(&args(line)), args("a b a"));
         let negative = read(&args("XREAD COUNT -2 STREAMS a 0"));
         assert!(matches!(negative, Ok(Query::Read { count: 0, .. })));
@@ -170,19 +204,23 @@ mod tests {
             group: "g".into(),
             consumer: "c".into(),
             count: 1,
+            most: Most { entries: Some(3), bytes: Some(1024) },
             no_ack: true,
+            claim_idle_ms: Some(0),
             streams: vec![
                 ("a".into(), ReadFrom::New),
                 ("b".into(), ReadFrom::History(EntryId::new(7, 1))),
             ],
         };
-        let line = "XREADGROUP GROUP g c COUNT 1 NOACK STREAMS a b > 7-1";
+        let line =
+            "XREADGROUP GROUP g c COUNT 1 maxcount 3 MAXSIZE 1024 CLAIM 0 NOACK STREAMS a b > 7-1";
         assert_eq!(read_group(&args(line)), Ok(expected));
     }
 
     #[test]
     fn wrong_requests_are_refused_in_redis_order() {
         use SyntaxError as E;
+        let xread_unbalanced = E::Unbalanced { command: "xread", symbols: "an ID, '+', or '$'" };
         let read_errors = [
             ("XREAD STREAMS s >", E::NewWithoutGroup),
             ("XREAD COUNT x STREAMS s", E::NotInteger),
@@ -190,8 +228,14 @@ mod tests {
             ("XREAD BLOCK abc STREAMS s $", E::TimeoutNotInteger),
             ("XREAD GROUP g c STREAMS s >", E::OnlyInGroup("GROUP")),
             ("XREAD NOACK STREAMS s 0", E::OnlyInGroup("NOACK")),
-            ("XREAD STREAMS s s 0", E::Unbalanced { command: "xread", symbol: '$' }),
+            ("XREAD STREAMS s s 0", xread_unbalanced.clone()),
             ("XREAD FOO STREAMS s 0", E::Syntax),
+            ("XREAD CLAIM x STREAMS s 0", E::OnlyInGroup("CLAIM")),
+            ("XREAD MAXCOUNT 0 STREAMS s 0", E::NotPositive("MAXCOUNT")),
+            ("XREAD MAXCOUNT x STREAMS s 0", E::NotPositive("MAXCOUNT")),
+            ("XREAD MAXSIZE -1 STREAMS s 0", E::NotPositive("MAXSIZE")),
+            ("XREAD MAXCOUNT 2 COUNT 3 STREAMS s x", E::MaxCountBelowCount),
+            ("XREAD MAXCOUNT 2 COUNT 3 STREAMS s", xread_unbalanced),
             ("XREAD COUNT 1 BLOCK 1", E::Syntax),
             ("XREAD COUNT 1 STREAMS", E::Syntax),
             ("XREAD STREAMS s x", E::InvalidId),
@@ -204,9 +248,15 @@ mod tests {
             ("XREADGROUP GROUP g c STREAMS s $", E::MeaninglessInGroup('$')),
             ("XREADGROUP GROUP g c STREAMS s +", E::MeaninglessInGroup('+')),
             ("XREADGROUP GROUP g STREAMS s >", E::Syntax),
+            ("XREADGROUP GROUP g c CLAIM x STREAMS s >", E::ClaimIdleNotInteger),
+            ("XREADGROUP GROUP g c CLAIM -1 STREAMS s >", E::ClaimIdleNegative),
+            (
+                "XREADGROUP GROUP g c STREAMS s > CLAIM",
+                E::Unbalanced { command: "xreadgroup", symbols: "an ID or '>'" },
+            ),
             (
                 "XREADGROUP GROUP g c STREAMS a b >",
-                E::Unbalanced { command: "xreadgroup", symbol: '>' },
+                E::Unbalanced { command: "xreadgroup", symbols: "an ID or '>'" },
             ),
         ];
         for (line, error) in group_errors {

@@ -8,6 +8,7 @@ use raft::{NodeStatus, Watch};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::After;
+use streams::reply::Earlier;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -89,9 +90,8 @@ fn group_read(streams: &[(&'static str, ReadFrom)]) -> ReadGroup {
     ReadGroup {
         group: "g".into(),
         consumer: "c".into(),
-        count: 0,
-        no_ack: false,
         streams: streams.iter().map(stream).collect(),
+        ..ReadGroup::default()
     }
 }
 
@@ -124,14 +124,14 @@ fn counts_of_many_shards_are_added_up() {
 fn streams_of_many_shards_come_back_in_the_order_named() {
     let (told, shards) = told();
     let streams = keys("b1 a1 b2 a2").into_iter().map(|key| (key, After::Last)).collect();
-    let mut call = Call::read(&shards, Query::Read { count: 0, streams });
+    let mut call = Call::read(&shards, Query::Read { count: 0, most: Most::default(), streams });
     told.answer("a", Ok(Reply::Streams(vec![found("a1"), found("a2")])));
     told.answer("b", Ok(Reply::Streams(vec![found("b2")])));
     let merged = vec![found("a1"), found("b2"), found("a2")];
     assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Streams(merged))));
 
     let streams = keys("a1 b1").into_iter().map(|key| (key, After::Last)).collect();
-    let mut call = Call::read(&shards, Query::Read { count: 0, streams });
+    let mut call = Call::read(&shards, Query::Read { count: 0, most: Most::default(), streams });
     told.answer("a", Ok(Reply::Nil));
     told.answer("b", Ok(Reply::Nil));
     assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Nil)));
@@ -177,6 +177,55 @@ fn a_group_read_proposes_only_where_there_is_something() {
     let mut call = Call::read_group(&shards, group_read(&[("a1", ReadFrom::New)]));
     told.answer("a", Ok(Reply::Count(0)));
     assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Nil)));
+}
+
+#[test]
+fn a_read_over_shards_gives_no_more_than_asked_for() {
+    let (told, shards) = told();
+    let most = Most { entries: Some(2), bytes: None };
+    let streams = keys("a1 b1 a2").into_iter().map(|key| (key, After::Last)).collect();
+    let mut call = Call::read(&shards, Query::Read { count: 0, most, streams });
+    told.answer("a", Ok(Reply::Streams(vec![found("a1"), found("a2")])));
+    told.answer("b", Ok(Reply::Streams(vec![found("b1")])));
+    let first = vec![found("a1"), found("b1")];
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Streams(first))));
+
+    // What is delivered can't be taken back: each shard has its share, and one may have none.
+    let history = ReadFrom::History(EntryId::MIN);
+    let read = [("a1", ReadFrom::New), ("b1", ReadFrom::New), ("c1", history)];
+    let mut call = Call::read_group(&shards, ReadGroup { most, ..group_read(&read) });
+    for key in ["a", "b", "c"] {
+        told.answer(key, Ok(Reply::Count(1)));
+    }
+    assert!(poll(&mut call).is_pending());
+    assert!(told.answer("a", Ok(Reply::Streams(vec![found("a1")]))).contains("Some(1)"));
+    assert!(told.answer("b", Ok(Reply::Streams(vec![found("b1")]))).contains("Some(1)"));
+    assert!(told.is_idle());
+    let merged = vec![found("a1"), found("b1")];
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Streams(merged))));
+}
+
+#[test]
+fn claims_of_many_shards_come_back_in_the_order_named() {
+    let (told, shards) = told();
+    let claimed = |key: &str| {
+        let (key, entries) = found(key);
+        let earlier = Some(Earlier { idle_ms: 9, deliveries: 1 });
+        let delivery = |entry| Delivery { entry, earlier };
+        (key, entries.into_iter().map(delivery).collect::<Vec<_>>())
+    };
+    let history = ReadFrom::History(EntryId::MIN);
+    let read = [("b1", history), ("a1", ReadFrom::New), ("c1", ReadFrom::New)];
+    let read = ReadGroup { claim_idle_ms: Some(5), ..group_read(&read) };
+    let mut call = Call::read_group(&shards, read);
+    told.answer("a", Ok(Reply::Count(1)));
+    told.answer("b", Ok(Reply::Count(0)));
+    told.answer("c", Ok(Reply::Count(1)));
+    assert!(poll(&mut call).is_pending());
+    told.answer("a", Ok(Reply::Deliveries(vec![claimed("a1")])));
+    told.answer("c", Ok(Reply::Nil));
+    let merged = vec![("b1".into(), vec![]), claimed("a1")];
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Deliveries(merged))));
 }
 
 #[test]

@@ -163,10 +163,17 @@ pub(crate) enum SyntaxError {
     #[error("ERR value for ENTRIESREAD must be positive or -1")]
     EntriesRead,
     #[error(
-        "ERR Unbalanced '{command}' list of streams: for each stream key an ID or '{symbol}' must \
-         be specified."
+        "ERR Unbalanced '{command}' list of streams: for each stream key {symbols} must be specified."
     )]
-    Unbalanced { command: &'static str, symbol: char },
+    Unbalanced { command: &'static str, symbols: &'static str },
+    #[error("ERR {0} must be a positive integer")]
+    NotPositive(&'static str),
+    #[error("ERR MAXCOUNT must be greater than or equal to COUNT")]
+    MaxCountBelowCount,
+    #[error("ERR min-idle-time is not an integer or out of range")]
+    ClaimIdleNotInteger,
+    #[error("ERR min-idle-time must be a positive integer")]
+    ClaimIdleNegative,
     #[error("ERR Missing GROUP option for XREADGROUP")]
     GroupMissing,
     #[error("ERR The {0} option is only supported by XREADGROUP. You called XREAD instead.")]

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use resp::Writer;
 use streams::id::EntryId;
 use streams::reply::{
-    Claimed, ConsumerFullInfo, ConsumerInfo, Entry, GroupFullInfo, GroupInfo, PendingDetail,
-    PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
+    Claimed, ConsumerFullInfo, ConsumerInfo, Delivery, Earlier, Entry, GroupFullInfo, GroupInfo,
+    PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
 };
 
 use super::error::refusal_text;
@@ -38,9 +38,8 @@ pub(crate) fn write(
         Reply::Added(added) => id(out, *added),
         Reply::Entries(found) => entries(out, found),
         Reply::Ids(found) => ids(out, found),
-        Reply::Streams(streams) => {
-            write_streams(out, streams);
-        }
+        Reply::Streams(streams) => write_streams(out, streams, entry),
+        Reply::Deliveries(streams) => write_streams(out, streams, delivery),
         Reply::AutoClaimed { next, claimed, deleted } => {
             out.array(3);
             id(out, *next);
@@ -96,6 +95,21 @@ fn entries(out: &mut Writer<'_>, found: &[Entry]) {
 /// `[id, [name, value, ...]]`, and no fields where the entry is gone.
 fn entry(out: &mut Writer<'_>, entry: &Entry) {
     out.array(2);
+    id_and_fields(out, entry);
+}
+
+/// `[id, fields, idle-ms, deliveries before]`, and the last two are left out of a history.
+fn delivery(out: &mut Writer<'_>, delivery: &Delivery<Entry>) {
+    let Some(Earlier { idle_ms, deliveries }) = delivery.earlier else {
+        return entry(out, &delivery.entry);
+    };
+    out.array(4);
+    id_and_fields(out, &delivery.entry);
+    out.unsigned(idle_ms);
+    out.unsigned(deliveries);
+}
+
+fn id_and_fields(out: &mut Writer<'_>, entry: &Entry) {
     id(out, entry.id);
     match &entry.fields {
         Some(fields) => each(out, fields, |out, field| out.bulk(field)),
@@ -104,7 +118,11 @@ fn entry(out: &mut Writer<'_>, entry: &Entry) {
 }
 
 /// An array of pairs in RESP2, a map in RESP3.
-fn write_streams(out: &mut Writer<'_>, streams: &[(Bytes, Vec<Entry>)]) {
+fn write_streams<T>(
+    out: &mut Writer<'_>,
+    streams: &[(Bytes, Vec<T>)],
+    write: impl Fn(&mut Writer<'_>, &T),
+) {
     let resp3 = out.protocol() == resp::Protocol::Resp3;
     if resp3 {
         out.map(streams.len());
@@ -116,7 +134,7 @@ fn write_streams(out: &mut Writer<'_>, streams: &[(Bytes, Vec<Entry>)]) {
             out.array(2);
         }
         out.bulk(key);
-        entries(out, found);
+        each(out, found, &write);
     }
 }
 
@@ -240,7 +258,7 @@ fn group_full(out: &mut Writer<'_>, full: &GroupFullInfo) {
         out.array(4);
         id(out, pending.id);
         out.bulk(&pending.consumer);
-        delivery(out, pending);
+        delivered(out, pending);
     });
     out.bulk("consumers");
     each(out, &full.consumers, consumer_full);
@@ -257,11 +275,11 @@ fn consumer_full(out: &mut Writer<'_>, full: &ConsumerFullInfo) {
     each(out, &full.pending, |out, pending| {
         out.array(3);
         id(out, pending.id);
-        delivery(out, pending);
+        delivered(out, pending);
     });
 }
 
-fn delivery(out: &mut Writer<'_>, pending: &PendingDetail) {
+fn delivered(out: &mut Writer<'_>, pending: &PendingDetail) {
     out.unsigned(pending.delivered_ms);
     out.unsigned(pending.deliveries);
 }
@@ -311,6 +329,22 @@ mod tests {
             Reply::Streams(vec![("s".into(), vec![five(), gone])]),
             "*1[*2['s', *2[*2['5-1', *2['a', '1']], *2['6-0', nil-array]]]]",
             "%1{'s': *2[*2['5-1', *2['a', '1']], *2['6-0', nil]]}",
+        );
+    }
+
+    #[test]
+    fn what_was_claimed_says_how_it_was_delivered_before() {
+        let earlier = |idle_ms, deliveries| Some(Earlier { idle_ms, deliveries });
+        let claimed = Delivery { entry: five(), earlier: earlier(900, 2) };
+        let new = Delivery { entry: five(), earlier: earlier(0, 0) };
+        let of_history = Delivery { entry: five(), earlier: None };
+        let (a, b) = (vec![claimed, new], vec![of_history]);
+        check(
+            Reply::Deliveries(vec![("a".into(), a), ("b".into(), b)]),
+            "*2[*2['a', *2[*4['5-1', *2['a', '1'], :900, :2], *4['5-1', *2['a', '1'], :0, :0]]], \
+             *2['b', *1[*2['5-1', *2['a', '1']]]]]",
+            "%2{'a': *2[*4['5-1', *2['a', '1'], :900, :2], *4['5-1', *2['a', '1'], :0, :0]], \
+             'b': *1[*2['5-1', *2['a', '1']]]}",
         );
     }
 

@@ -122,7 +122,7 @@ impl Claimer<'_> {
                 self.touched += usize::from(self.group.drop_pending(*id));
                 continue;
             }
-            if before.is_some_and(|before| self.idle_ms(&before) < claim.min_idle_ms) {
+            if before.is_some_and(|before| before.idle_ms(self.now_ms) < claim.min_idle_ms) {
                 continue;
             }
             let counted = before.map_or(1, |before| before.deliveries);
@@ -151,7 +151,7 @@ impl Claimer<'_> {
                 self.touched += usize::from(self.group.drop_pending(id));
                 found.deleted.push(id);
                 count -= 1;
-            } else if self.idle_ms(&pending) >= claim.min_idle_ms {
+            } else if pending.idle_ms(self.now_ms) >= claim.min_idle_ms {
                 let more = u64::from(!claim.just_id);
                 self.take(id, self.now_ms, pending.deliveries.saturating_add(more));
                 found.claimed.push(id);
@@ -172,13 +172,9 @@ impl Claimer<'_> {
         }
     }
 
-    fn idle_ms(&self, pending: &Pending) -> u64 {
-        self.now_ms.saturating_sub(pending.delivered_ms)
-    }
-
     fn take(&mut self, id: EntryId, delivered_ms: u64, deliveries: u64) {
         let consumer = self.consumer;
-        self.group.set_pending(id, Pending { consumer, delivered_ms, deliveries });
+        self.group.set_pending(id, Pending::of(consumer, delivered_ms, deliveries));
         self.group.set_active(consumer, self.now_ms);
         self.touched += 1;
     }
@@ -189,7 +185,7 @@ fn next_pending(group: &Group, from: EntryId) -> Option<(EntryId, Pending)> {
 }
 
 /// Whether the bytes that one command may look into reach for the block of this id.
-fn admitted(stream: &Stream, id: EntryId, looked: &mut Looked) -> bool {
+pub(super) fn admitted(stream: &Stream, id: EntryId, looked: &mut Looked) -> bool {
     stream.locate(id).is_none_or(|span| looked.admits(&span))
 }
 

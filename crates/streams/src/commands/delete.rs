@@ -36,12 +36,12 @@ impl Stream {
     fn delete(&mut self, blocks: &Blocks, id: EntryId) -> Result<bool, Fault> {
         let Some(span) = self.locate(id) else { return Ok(false) };
         let (mut position, mut first, mut last) = (None, None, None);
-        self.visit(blocks, &span, false, |live, at| {
-            if live == id {
-                position = Some(at);
+        self.visit(blocks, &span, false, |live| {
+            if live.id == id {
+                position = Some(live.position);
             } else {
-                first = first.or(Some(live));
-                last = Some(live);
+                first = first.or(Some(live.id));
+                last = Some(live.id);
             }
             true
         })?;

@@ -31,7 +31,9 @@ impl Call<'_> {
                 return Err(Refusal::SetIdAddedBelowLength.into());
             }
         }
-        stream.rewound |= last_id < stream.last_id;
+        if last_id < stream.last_id {
+            stream.rewind();
+        }
         stream.last_id = last_id;
         stream.entries_added = entries_added.unwrap_or(stream.entries_added);
         // 0-0 stands for "not given", as in Redis.

@@ -101,16 +101,16 @@ impl Stream {
         let Some(head) = self.spans_from(EntryId::MIN).next() else { return Ok(()) };
         let (sealed, base, last) = (head.sealed, head.base, head.last());
         let (mut length, mut cut, mut first_left) = (self.length, 0u128, None);
-        self.visit(blocks, &head, false, |id, position| {
+        self.visit(blocks, &head, false, |entry| {
             let stays = match trim.keep {
                 Keep::Newest(newest) => length <= newest,
-                Keep::From(from) => id >= from,
+                Keep::From(from) => entry.id >= from,
             };
             if stays {
-                first_left = Some(id);
+                first_left = Some(entry.id);
                 return false;
             }
-            cut |= 1 << position;
+            cut |= 1 << entry.position;
             length -= 1;
             true
         })?;

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::code::{Put, Reader};
 use crate::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, ReadFrom, ReadGroup, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
+    Trim,
 };
 use crate::error::Fault;
 
@@ -28,6 +29,7 @@ mod tag {
     pub(super) const REMOVE: u8 = 14;
     pub(super) const VOID: u8 = 15;
     pub(super) const MISPLACED: u8 = 16;
+    pub(super) const READ_GROUP_WITHIN: u8 = 40;
 }
 
 impl Command {
@@ -83,8 +85,7 @@ pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
             put_names(to, tag::CONSUMER_DELETE, &[key, group, consumer]);
         }
         Command::ReadGroup(read) => {
-            to.put_u8(tag::READ_GROUP);
-            put_read_group(to, read);
+            put_tagged_read(to, read, tag::READ_GROUP, tag::READ_GROUP_WITHIN);
         }
         Command::Ack { key, group, ids } => {
             put_names(to, tag::ACK, &[key, group]);
@@ -143,6 +144,7 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
             consumer: from.bytes()?,
         },
         tag::READ_GROUP => Command::ReadGroup(read_read_group(from)?),
+        tag::READ_GROUP_WITHIN => Command::ReadGroup(read_read_within(from)?),
         tag::ACK => {
             Command::Ack { key: from.bytes()?, group: from.bytes()?, ids: from.list(Reader::id)? }
         }
@@ -246,7 +248,37 @@ fn read_start(from: &mut Reader) -> Result<GroupStart, Fault> {
     }
 }
 
-pub(super) fn put_read_group(to: &mut Vec<u8>, read: &ReadGroup) {
+/// A group read that is tagged by whether it has MAXCOUNT, MAXSIZE or CLAIM.
+pub(super) fn put_tagged_read(to: &mut Vec<u8>, read: &ReadGroup, plain: u8, within: u8) {
+    let is_plain = read.most == Most::default() && read.claim_idle_ms.is_none();
+    to.put_u8(if is_plain { plain } else { within });
+    put_read_group(to, read);
+    if !is_plain {
+        put_most(to, read.most);
+        to.put_option(read.claim_idle_ms, Put::put_number);
+    }
+}
+
+/// What [`put_tagged_read`] wrote behind the tag of one that has any of these.
+pub(super) fn read_read_within(from: &mut Reader) -> Result<ReadGroup, Fault> {
+    let read = read_read_group(from)?;
+    let (most, claim_idle_ms) = (read_most(from)?, from.option(Reader::number)?);
+    if most == Most::default() && claim_idle_ms.is_none() {
+        return Err(from.damaged("a read without what it was tagged for"));
+    }
+    Ok(ReadGroup { most, claim_idle_ms, ..read })
+}
+
+pub(super) fn put_most(to: &mut Vec<u8>, most: Most) {
+    to.put_option(most.entries, Put::put_number);
+    to.put_option(most.bytes, Put::put_number);
+}
+
+pub(super) fn read_most(from: &mut Reader) -> Result<Most, Fault> {
+    Ok(Most { entries: from.option(Reader::number)?, bytes: from.option(Reader::number)? })
+}
+
+fn put_read_group(to: &mut Vec<u8>, read: &ReadGroup) {
     to.put_bytes(&read.group);
     to.put_bytes(&read.consumer);
     to.put_number(read.count);
@@ -268,7 +300,9 @@ pub(super) fn read_read_group(from: &mut Reader) -> Result<ReadGroup, Fault> {
         group: from.bytes()?,
         consumer: from.bytes()?,
         count: from.number()?,
+        most: Most::default(),
         no_ack: from.bool()?,
+        claim_idle_ms: None,
         streams: from.list(|from| {
             let key = from.bytes()?;
             let wanted = match from.u8()? {

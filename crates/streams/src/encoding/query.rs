@@ -4,10 +4,11 @@
 use bytes::Bytes;
 
 use crate::code::{Put, Reader};
+use crate::command::Most;
 use crate::error::Fault;
 use crate::query::{After, Query};
 
-use super::command::{put_read_group, read_read_group};
+use super::command::{put_most, put_tagged_read, read_most, read_read_group, read_read_within};
 
 const VERSION: u8 = 1;
 
@@ -27,6 +28,8 @@ mod tag {
     pub(super) const KEYS_COUNT: u8 = 12;
     pub(super) const WOULD_DELIVER: u8 = 13;
     pub(super) const LAST_IDS: u8 = 80;
+    pub(super) const READ_WITHIN: u8 = 40;
+    pub(super) const WOULD_DELIVER_WITHIN: u8 = 41;
 }
 
 impl Query {
@@ -57,13 +60,17 @@ fn put_query(to: &mut Vec<u8>, query: &Query) {
             to.put_option(*count, Put::put_number);
             to.put_bool(*reverse);
         }
-        Query::Read { count, streams } => {
-            to.put_u8(tag::READ);
+        Query::Read { count, most, streams } => {
+            let plain = *most == Most::default();
+            to.put_u8(if plain { tag::READ } else { tag::READ_WITHIN });
             to.put_number(*count);
             to.put_list(streams, |to, (key, after)| {
                 to.put_bytes(key);
                 put_after(to, *after);
             });
+            if !plain {
+                put_most(to, *most);
+            }
         }
         Query::PendingSummary { key, group } => names(tag::PENDING_SUMMARY, &[key, group]),
         Query::PendingRange { key, group, min_idle_ms, start, end, count, consumer } => {
@@ -92,8 +99,7 @@ fn put_query(to: &mut Vec<u8>, query: &Query) {
             to.put_list(keys, |to, key| to.put_bytes(key));
         }
         Query::WouldDeliver(read) => {
-            to.put_u8(tag::WOULD_DELIVER);
-            put_read_group(to, read);
+            put_tagged_read(to, read, tag::WOULD_DELIVER, tag::WOULD_DELIVER_WITHIN);
         }
     }
 }
@@ -108,10 +114,17 @@ fn read_query(from: &mut Reader) -> Result<Query, Fault> {
             count: from.option(Reader::number)?,
             reverse: from.bool()?,
         },
-        tag::READ => Query::Read {
-            count: from.number()?,
-            streams: from.list(|from| Ok((from.bytes()?, read_after(from)?)))?,
-        },
+        tag::READ => {
+            let (count, streams) = (from.number()?, read_streams(from)?);
+            Query::Read { count, most: Most::default(), streams }
+        }
+        tag::READ_WITHIN => {
+            let (count, streams, most) = (from.number()?, read_streams(from)?, read_most(from)?);
+            if most == Most::default() {
+                return Err(from.damaged("a read without what it was tagged for"));
+            }
+            Query::Read { count, most, streams }
+        }
         tag::PENDING_SUMMARY => Query::PendingSummary { key: from.bytes()?, group: from.bytes()? },
         tag::PENDING_RANGE => Query::PendingRange {
             key: from.bytes()?,
@@ -131,8 +144,13 @@ fn read_query(from: &mut Reader) -> Result<Query, Fault> {
         tag::KEYS_COUNT => Query::KeysCount,
         tag::LAST_IDS => Query::LastIds { keys: from.list(Reader::bytes)? },
         tag::WOULD_DELIVER => Query::WouldDeliver(read_read_group(from)?),
+        tag::WOULD_DELIVER_WITHIN => Query::WouldDeliver(read_read_within(from)?),
         _ => return Err(from.damaged("unknown query")),
     })
+}
+
+fn read_streams(from: &mut Reader) -> Result<Vec<(Bytes, After)>, Fault> {
+    from.list(|from| Ok((from.bytes()?, read_after(from)?)))
 }
 
 fn put_after(to: &mut Vec<u8>, after: After) {

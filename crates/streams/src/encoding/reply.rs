@@ -7,8 +7,9 @@ use crate::code::{Put, Reader};
 use crate::error::{Fault, Refusal};
 use crate::id::StreamNumber;
 use crate::reply::{
-    Claimed, ConsumerFullInfo, ConsumerInfo, Entry, EntryRef, GroupFullInfo, GroupInfo,
-    PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
+    Claimed, ConsumerFullInfo, ConsumerInfo, Delivery, Earlier, Entry, EntryRef, GroupFullInfo,
+    GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo,
+    StreamSummary,
 };
 
 const VERSION: u8 = 1;
@@ -32,6 +33,7 @@ mod tag {
     pub(super) const CONSUMERS: u8 = 15;
     pub(super) const TYPE: u8 = 16;
     pub(super) const REFUSED: u8 = 17;
+    pub(super) const DELIVERIES: u8 = 40;
 }
 
 /// An entry inside a reply: by name, or with its fields.
@@ -129,6 +131,13 @@ pub(crate) fn put_reply<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
                 put_all(to, entries);
             });
         }
+        Reply::Deliveries(streams) => {
+            to.put_u8(tag::DELIVERIES);
+            to.put_list(streams, |to, (key, deliveries)| {
+                to.put_bytes(key);
+                to.put_list(deliveries, put_delivery);
+            });
+        }
         Reply::AutoClaimed { next, claimed, deleted } => {
             match claimed {
                 Claimed::Entries(entries) => {
@@ -218,6 +227,9 @@ pub(crate) fn read_reply<E: Coded>(from: &mut Reader) -> Result<Reply<E>, Fault>
         tag::ENTRIES => Reply::Entries(from.list(E::read)?),
         tag::IDS => Reply::Ids(from.list(Reader::id)?),
         tag::STREAMS => Reply::Streams(from.list(|from| Ok((from.bytes()?, from.list(E::read)?)))?),
+        tag::DELIVERIES => {
+            Reply::Deliveries(from.list(|from| Ok((from.bytes()?, from.list(read_delivery)?)))?)
+        }
         tag::AUTO_CLAIMED_ENTRIES => {
             let claimed = Claimed::Entries(from.list(E::read)?);
             Reply::AutoClaimed { claimed, next: from.id()?, deleted: from.list(Reader::id)? }
@@ -249,6 +261,21 @@ pub(crate) fn read_reply<E: Coded>(from: &mut Reader) -> Result<Reply<E>, Fault>
         tag::REFUSED => Reply::Refused(read_refusal(from)?),
         _ => return Err(from.damaged("unknown reply")),
     })
+}
+
+fn put_delivery<E: Coded>(to: &mut Vec<u8>, delivery: &Delivery<E>) {
+    delivery.entry.put(to);
+    to.put_option(delivery.earlier, |to, earlier| {
+        to.put_number(earlier.idle_ms);
+        to.put_number(earlier.deliveries);
+    });
+}
+
+fn read_delivery<E: Coded>(from: &mut Reader) -> Result<Delivery<E>, Fault> {
+    let entry = E::read(from)?;
+    let earlier =
+        from.option(|from| Ok(Earlier { idle_ms: from.number()?, deliveries: from.number()? }))?;
+    Ok(Delivery { entry, earlier })
 }
 
 fn read_pending(from: &mut Reader) -> Result<PendingEntry, Fault> {

@@ -8,7 +8,7 @@ use crate::error::Refusal;
 use crate::group::{Consumer, Group};
 use crate::id::EntryId;
 use crate::limits::READ_ENTRIES_MAX;
-use crate::reading::Walk;
+use crate::reading::{Budget, Walk};
 use crate::reply::{
     ConsumerFullInfo, ConsumerInfo, EntryRef, GroupFullInfo, GroupInfo, PendingDetail, Reply,
     StreamFullInfo, StreamInfo, StreamSummary,
@@ -30,7 +30,7 @@ pub(super) fn full_walk(count: u64) -> Walk {
 }
 
 pub(super) fn stream_full(stream: &Stream, blocks: &Blocks, count: u64) -> Answer {
-    let ids = full_walk(count).ids(stream, blocks)?;
+    let ids = full_walk(count).ids(stream, blocks, &mut Budget::unbounded())?;
     let shown = if count == 0 { READ_ENTRIES_MAX } else { count.min(READ_ENTRIES_MAX) };
     let shown = usize::try_from(shown).unwrap_or(usize::MAX);
     let groups = stream.groups.iter();
@@ -137,7 +137,7 @@ fn group_info(stream: &Stream, name: &Bytes, group: &Group) -> GroupInfo {
 fn group_full(stream: &Stream, name: &Bytes, group: &Group, shown: usize) -> GroupFullInfo {
     let detail = |id: &EntryId| {
         let pending = group.pending.get(id)?;
-        let consumer = group.consumers.get(&pending.consumer)?.name.clone();
+        let consumer = group.owner_name(pending);
         Some(PendingDetail {
             id: *id,
             consumer,

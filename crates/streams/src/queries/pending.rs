@@ -54,8 +54,8 @@ pub(super) fn range(
     }
     let describe = |id: EntryId| {
         let pending = group.pending.get(&id)?;
-        let idle_ms = now_ms.saturating_sub(pending.delivered_ms);
-        let consumer = group.consumers.get(&pending.consumer)?.name.clone();
+        let idle_ms = pending.idle_ms(now_ms);
+        let consumer = group.owner_name(pending);
         (idle_ms >= range.min_idle_ms).then_some(PendingEntry {
             id,
             consumer,

@@ -4,10 +4,10 @@
 use super::stored::Stored;
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Command, GroupStart, Keep, ReadFrom, ReadGroup, Stamp, Trim,
+    Add, AddId, AutoClaim, Command, GroupStart, Keep, Most, ReadFrom, ReadGroup, Stamp, Trim,
 };
 use streams::id::EntryId;
-use streams::query::Query;
+use streams::query::{After, Query};
 use streams::reply::Reply;
 
 const STAMP: Stamp = Stamp { now_ms: 10 };
@@ -35,7 +35,7 @@ fn id(seq: u64) -> EntryId {
 
 fn read_group(count: u64, from: ReadFrom) -> ReadGroup {
     let (group, consumer) = (group(), Bytes::from_static(b"c"));
-    ReadGroup { group, consumer, count, no_ack: false, streams: vec![(key(), from)] }
+    ReadGroup { group, consumer, count, streams: vec![(key(), from)], ..ReadGroup::default() }
 }
 
 /// A stream of so many entries and a group at its start; sealed blocks are in the store alone.
@@ -58,7 +58,7 @@ fn what_needs_no_entry_looks_at_no_block() {
     shard.apply(STAMP, &Command::ReadGroup(read_group(500, ReadFrom::New)));
     shard.evict();
     let state = &shard.state;
-    let none = |command: Command| assert_eq!(state.needs(&command), [], "{command:?}");
+    let none = |command: Command| assert_eq!(state.needs(STAMP, &command), [], "{command:?}");
     none(add(Bytes::new()));
     none(Command::Ack { key: key(), group: group(), ids: vec![id(1), id(499)] });
     none(Command::Trim { key: key(), trim: trim(250, true) });
@@ -99,7 +99,7 @@ fn what_needs_no_entry_looks_at_no_block() {
 #[test]
 fn what_needs_an_entry_looks_at_its_block_alone() {
     let shard = shard(1000);
-    let needs = |command: Command| shard.state.needs(&command).len();
+    let needs = |command: Command| shard.state.needs(STAMP, &command).len();
     assert_eq!(needs(Command::Delete { key: key(), ids: vec![id(150), id(151)] }), 1);
     assert_eq!(needs(Command::Delete { key: key(), ids: vec![id(150), id(250), id(950)] }), 2);
     assert_eq!(needs(Command::Trim { key: key(), trim: trim(250, false) }), 1);
@@ -220,6 +220,51 @@ fn one_read_is_bounded_in_bytes_and_goes_on_where_it_ended() {
 }
 
 #[test]
+fn what_is_pending_and_gone_stands_in_the_way_of_claims_once() {
+    let mut shard = shard(2500);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
+    shard.apply(STAMP, &Command::Trim { key: key(), trim: trim(10, false) });
+    shard.evict();
+    let claim = ReadGroup { claim_idle_ms: Some(5), ..read_group(1, ReadFrom::New) };
+    assert_eq!(shard.state.claimable_ms(&claim), Some(15));
+    let later = Stamp { now_ms: 15 };
+    let command = Command::ReadGroup(claim.clone());
+    // Each time it goes a thousand and one further, in a state that is loaded as well.
+    assert_eq!(shard.apply(later, &command), Reply::Nil);
+    shard.reload();
+    assert_eq!(shard.apply(later, &command), Reply::Nil);
+    assert_eq!(shard.answer(later, &Query::WouldDeliver(claim.clone())), Reply::Count(1));
+    let Reply::Deliveries(streams) = shard.apply(later, &command) else { unreachable!() };
+    assert_eq!(streams[0].1[0].entry.id, id(2490));
+    let summary = Query::PendingSummary { key: key(), group: group() };
+    let Reply::PendingSummary(summary) = shard.answer(later, &summary) else { unreachable!() };
+    assert_eq!(summary.total, 2500);
+    // The next one that is in the way is there.
+    assert_eq!(shard.state.claimable_ms(&claim), Some(15));
+    let rest = ReadGroup { count: 0, ..claim };
+    shard.apply(later, &Command::ReadGroup(rest.clone()));
+    assert_eq!(shard.state.claimable_ms(&rest), Some(20));
+}
+
+#[test]
+fn a_read_bounded_in_bytes_asks_for_few_blocks() {
+    let mut shard = shard(10_000);
+    let most = Most { entries: None, bytes: Some(1000) };
+    let read = Query::Read { count: 0, most, streams: vec![(key(), After::Id(EntryId::MIN))] };
+    // An entry takes about 40 bytes in the reply, and at least 5 in its block.
+    assert!(shard.state.needs_query(&read).len() <= 3);
+    let read = ReadGroup { most, ..read_group(0, ReadFrom::New) };
+    assert!(shard.state.needs(STAMP, &Command::ReadGroup(read)).len() <= 3);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
+    shard.evict();
+    let claim = ReadGroup { most, claim_idle_ms: Some(0), ..read_group(0, ReadFrom::New) };
+    assert_eq!(shard.state.needs(STAMP, &Command::ReadGroup(claim.clone())).len(), 1);
+    // Not idle for so long: nothing is looked at.
+    let claim = ReadGroup { claim_idle_ms: Some(1), ..claim };
+    assert_eq!(shard.state.needs(STAMP, &Command::ReadGroup(claim)).len(), 0);
+}
+
+#[test]
 fn what_was_noted_as_seen_is_in_no_hash_and_no_checkpoint() {
     let mut shard = shard(10);
     shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
@@ -245,7 +290,7 @@ fn what_was_noted_as_seen_is_in_no_hash_and_no_checkpoint() {
 fn a_missing_block_is_a_fault_and_not_an_answer() {
     let mut shard = shard(1000);
     let delete = Command::Delete { key: key(), ids: vec![id(5)] };
-    let needs = shard.state.needs(&delete);
+    let needs = shard.state.needs(STAMP, &delete);
     let fault = shard.state.apply(&streams::Blocks::new(), STAMP, &delete).unwrap_err();
     assert_eq!(fault, streams::error::Fault::BlockMissing(needs[0]));
 }

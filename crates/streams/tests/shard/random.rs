@@ -3,7 +3,8 @@
 use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, ReadFrom, ReadGroup, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
+    Trim,
 };
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -143,6 +144,13 @@ impl Script {
         [0, 1, 2, 3, 10, 1000][self.below(6) as usize]
     }
 
+    fn most(&self) -> Most {
+        Most {
+            entries: self.maybe(5, || 1 + self.below(8)),
+            bytes: self.maybe(5, || 1 + self.below(40 * self.value_bytes)),
+        }
+    }
+
     fn read_group(&self) -> ReadGroup {
         let one = || {
             let from = match self.below(5) {
@@ -156,7 +164,9 @@ impl Script {
             group: self.group(),
             consumer: self.consumer(),
             count: self.count(),
+            most: self.most(),
             no_ack: self.below(6) == 0,
+            claim_idle_ms: self.maybe(3, || self.below(20).saturating_sub(8)),
             streams: (0..1 + self.below(12) / 10).map(|_| one()).collect(),
         }
     }
@@ -250,6 +260,7 @@ impl Script {
             },
             4 => Query::Read {
                 count: self.count(),
+                most: self.most(),
                 streams: (0..1 + self.below(2)).map(|_| (self.key(), after())).collect(),
             },
             5 => Query::PendingSummary { key, group },

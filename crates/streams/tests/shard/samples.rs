@@ -3,15 +3,16 @@
 use base::{Incarnation, NodeId};
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, ReadFrom, ReadGroup, Stamp,
-    Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
+    Stamp, Trim,
 };
 use streams::error::Refusal;
 use streams::id::{EntryId, StreamNumber};
 use streams::query::{After, Query};
 use streams::reply::{
-    Claimed, ConsumerFullInfo, ConsumerInfo, Entry, EntryRef, GroupFullInfo, GroupInfo,
-    PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
+    Claimed, ConsumerFullInfo, ConsumerInfo, Delivery, Earlier, Entry, EntryRef, GroupFullInfo,
+    GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo,
+    StreamSummary,
 };
 use streams::{Admit, Batch, Blocks, Origin, Run, State};
 
@@ -46,7 +47,7 @@ pub(crate) fn commands() -> Vec<Command> {
             last_id: deliveries.map(|_| id(9, 9)),
         })
     };
-    vec![
+    let first = vec![
         add(AddId::Auto, None),
         add(AddId::Ms(1_700_000_000_000), Some(newest)),
         add(AddId::Exact(EntryId::MAX), Some(from)),
@@ -95,7 +96,13 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Remove { keys: vec![b("a"), b("")] },
         Command::Void,
         Command::Misplaced,
-    ]
+    ];
+    [first, later_commands()].concat()
+}
+
+/// Commands that came later, in the order in which they came.
+fn later_commands() -> Vec<Command> {
+    reads_within().map(Command::ReadGroup).to_vec()
 }
 
 fn read_group() -> ReadGroup {
@@ -103,12 +110,20 @@ fn read_group() -> ReadGroup {
         group: b("workers"),
         consumer: b("alice"),
         count: 10,
+        most: Most::default(),
         no_ack: true,
+        claim_idle_ms: None,
         streams: vec![(b("a"), ReadFrom::New), (b("b"), ReadFrom::History(id(4, 5)))],
     }
 }
 
+fn reads_within() -> [ReadGroup; 2] {
+    let most = Most { entries: Some(300), bytes: Some(1 << 20) };
+    [ReadGroup { most, ..read_group() }, ReadGroup { claim_idle_ms: Some(60_000), ..read_group() }]
+}
+
 pub(crate) fn queries() -> Vec<Query> {
+    let [_, claiming] = reads_within();
     let (key, group) = (b("orders"), b("workers"));
     vec![
         Query::Length { key: key.clone() },
@@ -121,6 +136,7 @@ pub(crate) fn queries() -> Vec<Query> {
         },
         Query::Read {
             count: 5,
+            most: Most::default(),
             streams: vec![
                 (b("a"), After::Id(id(1, 1))),
                 (b("b"), After::Last),
@@ -146,6 +162,12 @@ pub(crate) fn queries() -> Vec<Query> {
         Query::KeysCount,
         Query::WouldDeliver(read_group()),
         Query::LastIds { keys: vec![b("a"), b("b")] },
+        Query::Read {
+            count: 0,
+            most: Most { entries: None, bytes: Some(9) },
+            streams: vec![(b("a"), After::Newest)],
+        },
+        Query::WouldDeliver(claiming),
     ]
 }
 
@@ -267,7 +289,11 @@ pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
         }]),
         Reply::Type { exists: true },
     ];
+    let earlier = |idle_ms, deliveries| Some(Earlier { idle_ms, deliveries });
+    let deliveries = entries.iter().cloned().zip([earlier(900, 3), None]);
+    let deliveries = deliveries.map(|(entry, earlier)| Delivery { entry, earlier }).collect();
     replies.extend(refusals().into_iter().map(Reply::Refused));
+    replies.push(Reply::Deliveries(vec![(b("a"), deliveries), (b("b"), Vec::new())]));
     replies
 }
 
@@ -310,7 +336,14 @@ pub(crate) fn state() -> State {
     let read = |consumer, count| {
         let streams = vec![(b("orders"), ReadFrom::New)];
         let group = b("workers");
-        Command::ReadGroup(ReadGroup { group, consumer, count, no_ack: false, streams })
+        Command::ReadGroup(ReadGroup {
+            group,
+            consumer,
+            count,
+            streams,
+            no_ack: false,
+            ..read_group()
+        })
     };
     apply(2_100, read(b("alice"), 4));
     apply(2_200, read(b("bob"), 3));

@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, ReadFrom, ReadGroup, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
+    Trim,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{After, Query};
 use streams::reply::{
-    Claimed, Entry, GroupInfo, PendingDetail, Reply, StreamFullInfo, StreamSummary,
+    Claimed, Delivery, Earlier, Entry, GroupInfo, PendingDetail, Reply, StreamFullInfo,
+    StreamSummary,
 };
 
 pub(crate) enum Asked {
@@ -198,7 +200,9 @@ impl Words {
             group: self.bytes(),
             consumer: self.bytes(),
             count: self.after("count", Self::number).unwrap_or(0),
+            most: self.most(),
             no_ack: self.take("noack"),
+            claim_idle_ms: self.after("claim", Self::number),
             streams: self.streams(|place| match place {
                 ">" => ReadFrom::New,
                 id => ReadFrom::History(id_of(id, 0)),
@@ -206,16 +210,24 @@ impl Words {
         }
     }
 
+    fn most(&mut self) -> Most {
+        Most {
+            entries: self.after("maxcount", Self::number),
+            bytes: self.after("maxsize", Self::number),
+        }
+    }
+
     fn query(&mut self, name: &str) -> Query {
         match name {
             "xread" => {
                 let count = self.after("count", Self::number).unwrap_or(0);
+                let most = self.most();
                 let streams = self.streams(|place| match place {
                     "$" => After::Last,
                     "+" => After::Newest,
                     id => After::Id(id_of(id, 0)),
                 });
-                return Query::Read { count, streams };
+                return Query::Read { count, most, streams };
             }
             "exists" => {
                 return Query::Exists { keys: self.0.drain(..).map(Bytes::from).collect() };
@@ -309,6 +321,14 @@ fn entry(entry: &Entry) -> String {
     }
 }
 
+fn delivery(delivery: &Delivery<Entry>) -> String {
+    let shown = entry(&delivery.entry);
+    match delivery.earlier {
+        Some(Earlier { idle_ms, deliveries }) => format!("{shown} idle {idle_ms} of {deliveries}"),
+        None => shown,
+    }
+}
+
 pub(crate) fn shown(reply: &Reply<Entry>) -> String {
     match reply {
         Reply::Ok => "ok".to_owned(),
@@ -320,6 +340,12 @@ pub(crate) fn shown(reply: &Reply<Entry>) -> String {
         Reply::Streams(streams) => {
             let one = |(key, entries): &(Bytes, Vec<Entry>)| {
                 format!("{} {}", text(key), list(entries, entry))
+            };
+            streams.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+        Reply::Deliveries(streams) => {
+            let one = |(key, deliveries): &(Bytes, Vec<Delivery<Entry>>)| {
+                format!("{} {}", text(key), list(deliveries, delivery))
             };
             streams.iter().map(one).collect::<Vec<_>>().join("; ")
         }

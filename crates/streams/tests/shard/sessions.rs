@@ -145,6 +145,7 @@ fn too_many_bytes_of_replies_are_refused() {
             count: 0,
             no_ack: false,
             streams: vec![(key(), from)],
+            ..ReadGroup::default()
         })
     };
     send(&mut state, life(1, 1), 1002, 1002, &read(ReadFrom::New));
@@ -197,6 +198,7 @@ fn a_kept_reply_shows_what_was_trimmed_since_as_a_history_read_does() {
         count: 0,
         no_ack: false,
         streams: vec![(key(), ReadFrom::New)],
+        ..ReadGroup::default()
     });
     send(&mut state, life(1, 1), 4, 1, &read);
     let trim = Trim { keep: Keep::Newest(1), approximate: false, limit: None };

@@ -59,7 +59,7 @@ impl Stored {
     }
 
     pub(crate) fn apply(&mut self, stamp: Stamp, command: &Command) -> Reply<Entry> {
-        let blocks = self.fetch(self.state.needs(command));
+        let blocks = self.fetch(self.state.needs(stamp, command));
         let applied = self.state.apply(&blocks, stamp, command).unwrap();
         self.resolve(applied.reply)
     }

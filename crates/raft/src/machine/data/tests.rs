@@ -101,11 +101,12 @@ fn command(by: &dyn Entropy, now_ms: u64) -> Command {
             group,
             consumer,
             count: 1 + by.below(5),
-            no_ack: false,
+            claim_idle_ms: (by.below(4) == 0).then_some(50),
             streams: vec![(
                 key,
                 if by.below(3) == 0 { ReadFrom::History(EntryId::MIN) } else { ReadFrom::New },
             )],
+            ..ReadGroup::default()
         }),
         4 => Command::Ack { key, group, ids: vec![id(by, now_ms), id(by, now_ms)] },
         5 => Command::Claim(Claim {

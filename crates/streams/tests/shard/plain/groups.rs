@@ -6,9 +6,9 @@ use bytes::Bytes;
 use streams::command::{AutoClaim, Claim, Command, Delivered, ReadFrom, ReadGroup};
 use streams::error::Refusal;
 use streams::id::EntryId;
-use streams::reply::{Claimed, Entry, Reply};
+use streams::reply::{Claimed, Delivery, Earlier, Entry, Reply};
 
-use super::{Answer, Model, Stream, ZERO};
+use super::{Answer, Model, Room, Stream, ZERO};
 
 #[derive(Default)]
 pub(crate) struct Group {
@@ -23,6 +23,8 @@ pub(crate) struct Pending {
     pub(crate) consumer: Bytes,
     pub(crate) delivered: u64,
     pub(crate) count: u64,
+    /// A reader that would have claimed it found nothing.
+    pub(crate) gone: bool,
 }
 
 #[derive(Default)]
@@ -152,20 +154,36 @@ impl Model {
         self.check_read(read)?;
         let now = self.now;
         let mut served = Vec::new();
+        let mut room = Room::new(read.most);
         for (key, from) in &read.streams {
+            if room.full {
+                break;
+            }
+            room.name(key);
             let stream = self.keys.get_mut(key).unwrap();
             let mut group = stream.groups.remove(&read.group).unwrap();
             group.consumers.entry(read.consumer.clone()).or_default().seen = now;
-            let entries = match from {
-                ReadFrom::New => stream.deliver(&mut group, read, now),
-                ReadFrom::History(after) => stream.redeliver(&mut group, read, *after, now),
+            let given = match from {
+                ReadFrom::New => stream.deliver(&mut group, read, &mut room, now),
+                ReadFrom::History(after) => {
+                    stream.redeliver(&mut group, read, *after, &mut room, now)
+                }
             };
             stream.groups.insert(read.group.clone(), group);
-            if *from != ReadFrom::New || !entries.is_empty() {
-                served.push((key.clone(), entries));
+            if *from != ReadFrom::New || !given.is_empty() {
+                served.push((key.clone(), given));
             }
         }
-        Ok(if served.is_empty() { Reply::Nil } else { Reply::Streams(served) })
+        if served.is_empty() {
+            return Ok(Reply::Nil);
+        }
+        if read.claim_idle_ms.is_some() {
+            return Ok(Reply::Deliveries(served));
+        }
+        let plain = |(key, given): (Bytes, Vec<Delivery<Entry>>)| {
+            (key, given.into_iter().map(|delivery| delivery.entry).collect())
+        };
+        Ok(Reply::Streams(served.into_iter().map(plain).collect()))
     }
 
     pub(crate) fn check_read(&self, read: &ReadGroup) -> Result<(), Refusal> {
@@ -209,7 +227,7 @@ impl Model {
             let count = claim.deliveries.unwrap_or(count);
             let consumer = claim.consumer.clone();
             group.consumers.get_mut(&consumer).unwrap().active = Some(now);
-            group.pending.insert(*id, Pending { consumer, delivered, count });
+            group.pending.insert(*id, Pending { consumer, delivered, count, gone: false });
             taken.push(entry);
         }
         stream.groups.insert(claim.group.clone(), group);
@@ -243,6 +261,7 @@ impl Model {
             if now - pending.delivered < claim.min_idle_ms {
                 continue;
             }
+            pending.gone = false;
             pending.consumer = claim.consumer.clone();
             pending.delivered = now;
             pending.count += u64::from(!claim.just_id);
@@ -259,12 +278,40 @@ impl Model {
     }
 }
 
+impl Group {
+    /// Everything pending whose entry is not known to be gone, in the order in which it is claimed.
+    pub(crate) fn line(&self) -> Vec<EntryId> {
+        let mut line: Vec<(u64, EntryId)> =
+            self.pending.iter().map(|(id, pending)| (pending.delivered, *id)).collect();
+        line.retain(|(_, id)| !self.pending[id].gone);
+        line.sort_unstable();
+        line.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+fn limit(count: u64) -> usize {
+    if count == 0 { usize::MAX } else { count as usize }
+}
+
 impl Stream {
-    fn deliver(&self, group: &mut Group, read: &ReadGroup, now: u64) -> Vec<Entry> {
+    fn deliver(
+        &self,
+        group: &mut Group,
+        read: &ReadGroup,
+        room: &mut Room,
+        now: u64,
+    ) -> Vec<Delivery<Entry>> {
+        let mut given = match read.claim_idle_ms {
+            Some(idle) => self.claim(group, read, idle, room, now),
+            None => Vec::new(),
+        };
         let mut found = self.alive();
         found.retain(|entry| entry.id > group.last);
-        found.truncate(if read.count == 0 { usize::MAX } else { read.count as usize });
-        for entry in &found {
+        found.truncate(limit(read.count).saturating_sub(given.len()));
+        for entry in found {
+            if !room.takes(&entry, "") {
+                break;
+            }
             group.read = match group.read {
                 Some(count) if group.last >= self.first() && !self.tombstone_after(group.last) => {
                     Some(count + 1)
@@ -275,10 +322,42 @@ impl Stream {
             if !read.no_ack {
                 let consumer = read.consumer.clone();
                 group.consumers.get_mut(&consumer).unwrap().active = Some(now);
-                group.pending.insert(entry.id, Pending { consumer, delivered: now, count: 1 });
+                let pending = Pending { consumer, delivered: now, count: 1, gone: false };
+                group.pending.insert(entry.id, pending);
             }
+            given.push(Delivery { entry, earlier: read.claim_idle_ms.map(|_| Earlier::default()) });
         }
-        found
+        given
+    }
+
+    fn claim(
+        &self,
+        group: &mut Group,
+        read: &ReadGroup,
+        idle: u64,
+        room: &mut Room,
+        now: u64,
+    ) -> Vec<Delivery<Entry>> {
+        let mut given = Vec::new();
+        for id in group.line().into_iter().take(limit(read.count).saturating_add(1000)) {
+            let pending = group.pending.get_mut(&id).unwrap();
+            let (idle_ms, deliveries) = (now - pending.delivered, pending.count);
+            if idle_ms < idle || given.len() == limit(read.count) || room.full {
+                break;
+            }
+            let Some(entry) = self.get(id) else {
+                pending.gone = id <= self.last;
+                continue;
+            };
+            if !room.takes(&entry, &format!(":{idle_ms}\r\n:{deliveries}\r\n")) {
+                break;
+            }
+            let consumer = read.consumer.clone();
+            group.consumers.get_mut(&consumer).unwrap().active = Some(now);
+            *pending = Pending { consumer, delivered: now, count: deliveries + 1, gone: false };
+            given.push(Delivery { entry, earlier: Some(Earlier { idle_ms, deliveries }) });
+        }
+        given
     }
 
     fn redeliver(
@@ -286,22 +365,26 @@ impl Stream {
         group: &mut Group,
         read: &ReadGroup,
         after: EntryId,
+        room: &mut Room,
         now: u64,
-    ) -> Vec<Entry> {
-        let limit = if read.count == 0 { usize::MAX } else { read.count as usize };
+    ) -> Vec<Delivery<Entry>> {
         let mut found = Vec::new();
         for (id, pending) in &mut group.pending {
-            if *id <= after || pending.consumer != read.consumer || found.len() == limit {
+            let mine = *id > after && pending.consumer == read.consumer;
+            if !mine || found.len() == limit(read.count) {
                 continue;
             }
-            match self.get(*id) {
-                Some(entry) => {
-                    pending.delivered = now;
-                    pending.count += 1;
-                    found.push(entry);
-                }
-                None => found.push(Entry { id: *id, fields: None }),
+            let alive = self.get(*id);
+            let entry = alive.clone().unwrap_or(Entry { id: *id, fields: None });
+            if !room.takes(&entry, "") {
+                break;
             }
+            if alive.is_some() {
+                pending.delivered = now;
+                pending.count += 1;
+                pending.gone = false;
+            }
+            found.push(Delivery { entry, earlier: None });
         }
         found
     }

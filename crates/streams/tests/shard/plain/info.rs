@@ -1,7 +1,7 @@
 //! XPENDING and XINFO of the model.
 
 use bytes::Bytes;
-use streams::command::ReadFrom;
+use streams::command::{ReadFrom, ReadGroup};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::Query;
@@ -68,13 +68,8 @@ impl Model {
                 self.check_read(read)?;
                 let would = read.streams.iter().any(|(key, from)| {
                     let (stream, group) = self.group(key, &read.group).unwrap();
-                    let news = match from {
-                        ReadFrom::New => stream.alive().iter().any(|entry| entry.id > group.last),
-                        ReadFrom::History(after) => {
-                            group.owned(&read.consumer).iter().any(|detail| detail.id > *after)
-                        }
-                    };
-                    news || !group.consumers.contains_key(&read.consumer)
+                    stream.would(group, read, *from, now)
+                        || !group.consumers.contains_key(&read.consumer)
                 });
                 Reply::Count(u64::from(would))
             }
@@ -113,6 +108,22 @@ impl Group {
 }
 
 impl Stream {
+    fn would(&self, group: &Group, read: &ReadGroup, from: ReadFrom, now: u64) -> bool {
+        let claimable = |idle| {
+            let first = group.line().first().copied();
+            first.is_some_and(|id| now - group.pending[&id].delivered >= idle)
+        };
+        match from {
+            ReadFrom::New => {
+                self.alive().iter().any(|entry| entry.id > group.last)
+                    || read.claim_idle_ms.is_some_and(claimable)
+            }
+            ReadFrom::History(after) => {
+                group.owned(&read.consumer).iter().any(|detail| detail.id > after)
+            }
+        }
+    }
+
     fn summary(&self) -> StreamSummary {
         let keys: Vec<[u8; 16]> = self.nodes.iter().map(|node| bytes_of(node.base)).collect();
         StreamSummary {

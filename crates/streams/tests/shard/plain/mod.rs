@@ -8,7 +8,7 @@ pub(crate) mod node;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use streams::command::{Add, AddId, Command, GroupStart, Keep, Trim};
+use streams::command::{Add, AddId, Command, GroupStart, Keep, Most, Trim};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -222,6 +222,10 @@ impl Model {
                 return Err(Refusal::SetIdAddedBelowLength);
             }
         }
+        if last < stream.last {
+            let pending = stream.groups.values_mut().flat_map(|group| group.pending.values_mut());
+            pending.for_each(|pending| pending.gone = false);
+        }
         stream.last = last;
         stream.added = added.unwrap_or(stream.added);
         if max_deleted.is_some_and(|deleted| deleted != ZERO) {
@@ -250,7 +254,7 @@ impl Model {
                 found.truncate(count.unwrap_or(u64::MAX) as usize);
                 Reply::Entries(found)
             }
-            Query::Read { count, streams } => self.read(*count, streams),
+            Query::Read { count, most, streams } => self.read(*count, *most, streams),
             Query::Exists { keys } => {
                 Reply::Count(keys.iter().filter(|key| self.keys.contains_key(*key)).count() as u64)
             }
@@ -265,8 +269,9 @@ impl Model {
         })
     }
 
-    fn read(&self, count: u64, streams: &[(Bytes, After)]) -> Reply<Entry> {
+    fn read(&self, count: u64, most: Most, streams: &[(Bytes, After)]) -> Reply<Entry> {
         let mut served = Vec::new();
+        let mut room = Room::new(most);
         for (key, after) in streams {
             let Some(stream) = self.keys.get(key) else { continue };
             let mut found = stream.alive();
@@ -278,10 +283,60 @@ impl Model {
                 After::Last => found.clear(),
                 After::Newest => drop(found.drain(..found.len().saturating_sub(1))),
             }
+            room.name(key);
+            let fitting = found.iter().take_while(|entry| room.takes(entry, "")).count();
+            found.truncate(fitting);
             if !found.is_empty() {
                 served.push((key.clone(), found));
             }
         }
         if served.is_empty() { Reply::Nil } else { Reply::Streams(served) }
+    }
+}
+
+/// MAXCOUNT and MAXSIZE of one read: the reply is written, only to know how long it is.
+pub(crate) struct Room {
+    most: Most,
+    entries: u64,
+    written: String,
+    name: String,
+    pub(crate) full: bool,
+}
+
+impl Room {
+    pub(crate) fn new(most: Most) -> Self {
+        let (written, name) = (String::new(), String::new());
+        Self { most, entries: 0, written, name, full: false }
+    }
+
+    pub(crate) fn name(&mut self, key: &Bytes) {
+        self.name = format!("*2\r\n${}\r\n{}\r\n*9\r\n", key.len(), "k".repeat(key.len()));
+    }
+
+    pub(crate) fn takes(&mut self, entry: &Entry, more: &str) -> bool {
+        let id = entry.id.to_string();
+        let mut text = format!("{}*2\r\n${}\r\n{id}\r\n{more}", self.name, id.len());
+        match &entry.fields {
+            None => text += "*-1\r\n",
+            Some(fields) => {
+                text += &format!("*{}\r\n", fields.len());
+                for field in fields {
+                    text += &format!("${}\r\n{}\r\n", field.len(), "x".repeat(field.len()));
+                }
+            }
+        }
+        let long = self.written.len() + text.len();
+        let too_long = self.entries > 0 && self.most.bytes.is_some_and(|most| long as u64 > most);
+        let too_many = self.most.entries.is_some_and(|most| self.entries >= most);
+        self.full |= too_long || too_many;
+        if self.full {
+            return false;
+        }
+        self.written += &text;
+        self.name.clear();
+        self.entries += 1;
+        self.full = self.most.entries == Some(self.entries)
+            || self.most.bytes.is_some_and(|most| self.written.len() as u64 >= most);
+        true
     }
 }
