@@ -76,7 +76,12 @@ fn answer(group: &Group, clock: &LeaderClock, queries: &[Query]) -> ReadOutcome 
     let answered: Result<Vec<Reply<Entry>>, _> = queries
         .iter()
         .map(|query| match group.slots.own(query.keys()) {
-            true => group.replica.with::<Data, _>(|data| data.answer(query, stamp)),
+            true => group.replica.with::<Data, _>(|data| {
+                if let Query::WouldDeliver(read) = query {
+                    data.note_seen(read, stamp);
+                }
+                data.answer(query, stamp)
+            }),
             false => Ok(Reply::Refused(Refusal::Misplaced)),
         })
         .collect();

@@ -15,12 +15,19 @@ use raft::{Outcome, Pending, ProposeError, Shards};
 use streams::command::{Command, Most, ReadFrom, ReadGroup};
 use streams::query::Query;
 use streams::reply::{Delivery, Entry, Reply};
+use tokio::time::Instant;
+
+mod waiting;
+
+use waiting::Waiting;
+pub(crate) use waiting::{Ending, Reading};
 
 /// An answer that is on its way, from one shard or many. Dropping it takes nothing back.
 pub(crate) enum Call {
     One(Pending),
     Many(Many),
     Look(Look),
+    Wait(Box<Waiting>),
 }
 
 impl Call {
@@ -82,6 +89,32 @@ impl Call {
         Self::Look(Look { shards: Arc::clone(shards), reads, answers, merge })
     }
 
+    /// Reads, and waits until there is something to read, or until `deadline` (none: for ever).
+    pub(crate) fn wait(
+        shards: &Arc<dyn Shards>,
+        reading: Reading,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self::Wait(Box::new(Waiting::new(shards, reading, deadline)))
+    }
+
+    /// Whether this may take as long as a client said.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, Self::Wait(_))
+    }
+
+    /// Ends a wait, where this is one.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if let Self::Wait(waiting) = self {
+            waiting.end(ending);
+        }
+    }
+
+    /// Whether this was a wait that [`Ending::Unblocked`] ended.
+    pub(crate) fn was_unblocked(&self) -> bool {
+        matches!(self, Self::Wait(waiting) if waiting.was_unblocked())
+    }
+
     /// Whether what this call will propose is still open.
     pub(crate) fn is_looking(&self) -> bool {
         matches!(self, Self::Look(_))
@@ -111,6 +144,7 @@ impl Future for Call {
             match &mut *self {
                 Self::One(pending) => return Pin::new(pending).poll(context),
                 Self::Many(many) => return many.poll(context),
+                Self::Wait(waiting) => return waiting.poll(context),
                 Self::Look(look) => match std::task::ready!(look.poll(context)) {
                     Ok(many) => *self = Self::Many(many),
                     Err(outcome) => return Poll::Ready(outcome),

@@ -145,7 +145,7 @@ fn named(name: &[u8]) -> Option<(&'static Spec, Option<&'static Spec>)> {
 fn subcommands(spec: &Spec) -> &'static [Spec] {
     match spec.run {
         Run::Container(subcommands) => subcommands,
-        Run::Local(_) | Run::Read(_) | Run::Write(_) | Run::ReadGroup(_) => &[],
+        Run::Local(_) | Run::Read(_) | Run::ReadAlone(_) | Run::Write(_) | Run::ReadGroup(_) => &[],
     }
 }
 
@@ -231,14 +231,14 @@ fn key_flags(spec: &Spec) -> &'static [&'static str] {
     match spec.run {
         Run::Write(_) if matches!(spec.name, "DEL" | "UNLINK") => &["RM", "delete"],
         Run::Write(_) | Run::ReadGroup(_) => &["RW", "update"],
-        Run::Read(_) | Run::Local(_) | Run::Container(_) => &["RO", "access"],
+        Run::Read(_) | Run::ReadAlone(_) | Run::Local(_) | Run::Container(_) => &["RO", "access"],
     }
 }
 
 fn flags(spec: &Spec) -> Vec<&'static str> {
     let Flags { fast, deny_oom, blocking, no_auth } = spec.flags;
     let told = [
-        (matches!(spec.run, Run::Read(_)), "readonly"),
+        (matches!(spec.run, Run::Read(_) | Run::ReadAlone(_)), "readonly"),
         (matches!(spec.run, Run::Write(_) | Run::ReadGroup(_)), "write"),
         (deny_oom, "denyoom"),
         (blocking, "blocking"),
@@ -253,7 +253,7 @@ fn flags(spec: &Spec) -> Vec<&'static str> {
 
 fn categories(spec: &Spec) -> Vec<&'static str> {
     let told = [
-        (matches!(spec.run, Run::Read(_)) && spec.keys != Keys::None, "@read"),
+        (matches!(spec.run, Run::Read(_) | Run::ReadAlone(_)) && spec.keys != Keys::None, "@read"),
         (matches!(spec.run, Run::Write(_) | Run::ReadGroup(_)), "@write"),
         (spec.doc.group == Group::Stream, "@stream"),
         (spec.doc.group == Group::Generic, "@keyspace"),

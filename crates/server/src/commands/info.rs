@@ -88,7 +88,7 @@ fn server(text: &mut String, door: &Door) -> std::fmt::Result {
 fn clients(text: &mut String, door: &Door) -> std::fmt::Result {
     write!(text, "connected_clients:{}\r\n", door.clients.count())?;
     write!(text, "maxclients:{}\r\n", door.settings.connections_max.get())?;
-    write!(text, "blocked_clients:{}\r\n", door.counters.blocked.get())?;
+    write!(text, "blocked_clients:{}\r\n", door.clients.waiting_count())?;
     write!(text, "total_blocking_keys:0\r\ntotal_blocking_keys_on_nokey:0\r\n")
 }
 

@@ -1,16 +1,18 @@
-//! XREAD and XREADGROUP. BLOCK is checked and then counts as a timeout that has passed: waiting is
-//! not built yet, so a read that finds nothing answers at once.
+//! XREAD and XREADGROUP: what is read, and how long is waited for it. Never the waiting.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use streams::command::{Most, ReadFrom, ReadGroup};
 use streams::query::{After, Query};
+use tokio::time::Instant;
 
 use super::arguments::{Args, at_least_zero, id, is_word};
 use crate::resp::{Doc, Group, SyntaxError};
 
 pub(crate) static XREAD: Doc = Doc {
-    summary: "Reads what comes after an id, from one or many streams, of any shards. \
-              Does not wait yet: BLOCK counts as a timeout that has passed.",
+    summary: "Reads what comes after an id, from one or many streams, of any shards; waits for it \
+              where there is nothing yet.",
     group: Group::Stream,
     since: "5.0.0",
     complexity: "O(N) in the entries read",
@@ -18,14 +20,31 @@ pub(crate) static XREAD: Doc = Doc {
 
 pub(crate) static XREADGROUP: Doc = Doc {
     summary: "Reads as a member of a group: new entries, or those delivered to it before. \
-              Streams of different shards are read one by one, each atomically. \
-              Does not wait yet: BLOCK counts as a timeout that has passed.",
+              Waits where there is nothing new. Streams of different shards are read one by one, \
+              each atomically.",
     group: Group::Stream,
     since: "5.0.0",
     complexity: "O(N) in the entries read",
 };
 
-pub(crate) fn read(args: Args<'_>) -> Result<Query, SyntaxError> {
+/// How long to wait where there is nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// 0: for ever.
+    ms: u64,
+}
+
+impl Block {
+    /// When a wait that begins now is over; none where it never is.
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        (self.ms > 0).then(|| Instant::now().checked_add(Duration::from_millis(self.ms)))?
+    }
+}
+
+/// What to read, and how long to wait for it if at all.
+pub(crate) type MayBlock<T> = Result<(T, Option<Block>), SyntaxError>;
+
+pub(crate) fn read(args: Args<'_>) -> MayBlock<Query> {
     let options = Options::parse(args, false)?;
     let streams = options.each_stream(|id_arg| match id_arg {
         b"$" => Ok(After::Last),
@@ -33,10 +52,11 @@ pub(crate) fn read(args: Args<'_>) -> Result<Query, SyntaxError> {
         b">" => Err(SyntaxError::NewWithoutGroup),
         exact => id(exact).map(After::Id),
     })?;
-    Ok(Query::Read { count: options.count, most: options.most, streams })
+    let Options { count, most, block, .. } = options;
+    Ok((Query::Read { count, most, streams }, block))
 }
 
-pub(crate) fn read_group(args: Args<'_>) -> Result<ReadGroup, SyntaxError> {
+pub(crate) fn read_group(args: Args<'_>) -> MayBlock<ReadGroup> {
     let options = Options::parse(args, true)?;
     let (group, consumer) = options.group.clone().ok_or(SyntaxError::GroupMissing)?;
     let streams = options.each_stream(|id_arg| match id_arg {
@@ -45,8 +65,8 @@ pub(crate) fn read_group(args: Args<'_>) -> Result<ReadGroup, SyntaxError> {
         b"+" => Err(SyntaxError::MeaninglessInGroup('+')),
         exact => id(exact).map(ReadFrom::History),
     })?;
-    let Options { count, most, no_ack, claim_idle_ms, .. } = options;
-    Ok(ReadGroup { group, consumer, count, most, no_ack, claim_idle_ms, streams })
+    let Options { count, most, no_ack, claim_idle_ms, block, .. } = options;
+    Ok((ReadGroup { group, consumer, count, most, no_ack, claim_idle_ms, streams }, block))
 }
 
 /// Where the keys are: what `COMMAND GETKEYS` answers.
@@ -75,6 +95,7 @@ struct Options<'a> {
     most: Most,
     no_ack: bool,
     claim_idle_ms: Option<u64>,
+    block: Option<Block>,
     /// All keys, then all ids.
     streams: &'a [Bytes],
 }
@@ -113,7 +134,10 @@ impl<'a> Options<'a> {
         in_group: bool,
     ) -> Result<usize, SyntaxError> {
         match behind {
-            [value, ..] if is_word(option, "BLOCK") => timeout(value).map(|()| 1),
+            [value, ..] if is_word(option, "BLOCK") => {
+                self.block = Some(block(value)?);
+                Ok(1)
+            }
             [value, ..] if is_word(option, "COUNT") => {
                 self.count = at_least_zero(value)?;
                 Ok(1)
@@ -168,12 +192,10 @@ fn min_idle(value: &[u8]) -> Result<u64, SyntaxError> {
     u64::try_from(value).map_err(|_| SyntaxError::ClaimIdleNegative)
 }
 
-fn timeout(value: &[u8]) -> Result<(), SyntaxError> {
-    match resp::signed(value) {
-        None => Err(SyntaxError::TimeoutNotInteger),
-        Some(..0) => Err(SyntaxError::TimeoutNegative),
-        Some(_) => Ok(()),
-    }
+fn block(value: &[u8]) -> Result<Block, SyntaxError> {
+    let ms = resp::signed(value).ok_or(SyntaxError::TimeoutNotInteger)?;
+    let ms = u64::try_from(ms).map_err(|_| SyntaxError::TimeoutNegative)?;
+    Ok(Block { ms })
 }
 
 #[cfg(test)]
@@ -192,10 +214,11 @@ mod tests {
         ];
         let line = "XREAD block 5 COUNT 2 STREAMS a b a 5 $ +";
         let most = Most::default();
-        assert_eq!(read(&args(line)), Ok(Query::Read { count: 2, most, streams }));
+        let block = Some(Block { ms: 5 });
+        assert_eq!(read(&args(line)), Ok((Query::Read { count: 2, most, streams }, block)));
         assert_eq!(keys(&args(line)), args("a b a"));
         let negative = read(&args("XREAD COUNT -2 STREAMS a 0"));
-        assert!(matches!(negative, Ok(Query::Read { count: 0, .. })));
+        assert!(matches!(negative, Ok((Query::Read { count: 0, .. }, None))));
     }
 
     #[test]
@@ -214,7 +237,7 @@ mod tests {
         };
         let line =
             "XREADGROUP GROUP g c COUNT 1 maxcount 3 MAXSIZE 1024 CLAIM 0 NOACK STREAMS a b > 7-1";
-        assert_eq!(read_group(&args(line)), Ok(expected));
+        assert_eq!(read_group(&args(line)), Ok((expected, None)));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Client {
     active_ms: AtomicU64,
     /// It has said who it is, or need not.
     known: AtomicBool,
+    /// It is blocked.
+    waiting: AtomicBool,
     said: Mutex<Said>,
     /// What others have for it.
     pub(crate) inbox: Inbox,
@@ -51,8 +53,9 @@ impl Client {
         now_ms: u64,
     ) -> Self {
         let (active_ms, known) = (AtomicU64::new(now_ms), AtomicBool::new(false));
+        let (waiting, connected_ms) = (AtomicBool::new(false), now_ms);
         let (said, inbox) = (Mutex::default(), Inbox::default());
-        Self { id, address, local_address, connected_ms: now_ms, active_ms, known, said, inbox }
+        Self { id, address, local_address, connected_ms, active_ms, known, waiting, said, inbox }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -96,6 +99,7 @@ impl Client {
     /// One letter for each thing that is special about it, as in Redis.
     fn flags(&self) -> &'static str {
         match self.kind() {
+            Kind::Normal if self.waiting.load(Ordering::Relaxed) => "b",
             Kind::Normal => "N",
             Kind::PubSub => "P",
         }
@@ -116,6 +120,7 @@ pub(crate) struct Clients {
     by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
     last_id: AtomicU64,
     strangers: AtomicUsize,
+    waiting: AtomicUsize,
 }
 
 impl Clients {
@@ -132,6 +137,7 @@ impl Clients {
 
     pub(crate) fn remove(&self, client: &Client) {
         self.note_known(client, true);
+        self.note_waiting(client, false);
         self.lock().remove(&client.id);
     }
 
@@ -163,10 +169,31 @@ impl Clients {
         self.lock().values().for_each(|client| client.inbox.ring());
     }
 
-    /// Ends the wait of a blocked connection; says whether it was blocked. Nobody blocks yet.
-    // What waits is known to the queue of its connection: a blocking read is to be ended there.
-    pub(crate) fn unblock(&self, _id: u64, _how: Unblock) -> bool {
-        false
+    /// Whether the client is blocked now.
+    pub(crate) fn note_waiting(&self, client: &Client, waiting: bool) {
+        let before = client.waiting.swap(waiting, Ordering::Relaxed);
+        if waiting && !before {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        } else if before && !waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            // What came too late is not for its next wait.
+            client.inbox.take_unblock();
+        }
+    }
+
+    /// Connections that are blocked.
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Ends the wait of a blocked connection; says whether it was blocked.
+    pub(crate) fn unblock(&self, id: u64, how: Unblock) -> bool {
+        let client = self.lock().get(&id).map(Arc::clone);
+        let blocked = client.filter(|client| client.waiting.load(Ordering::Relaxed));
+        blocked.is_some_and(|client| {
+            client.inbox.unblock(how);
+            true
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {

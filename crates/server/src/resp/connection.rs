@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Unblock;
 use super::door::Door;
 use super::error::{Asked, SyntaxError};
 use super::limits;
@@ -30,7 +31,7 @@ use super::reply::Nothing;
 use super::session::{Replies, Session, Turn};
 use super::table::{Run, Spec, by_path, find};
 use crate::commands::{Args, is_word};
-use crate::dispatch::Call;
+use crate::dispatch::{Call, Ending, Reading};
 use crate::parting::Parting;
 
 /// Why a connection ended.
@@ -100,6 +101,7 @@ impl Connection {
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), Ended> {
         let mut stopped = pin!(stop.cancelled());
         loop {
+            self.end_waits();
             self.advance().await;
             if self.session.client.inbox.order().is_some() {
                 return Err(Ended::Killed);
@@ -129,10 +131,33 @@ impl Connection {
         }
     }
 
+    /// A client that went away, or is to be parted from, waits for nothing more; what another one
+    /// unblocked waits no longer.
+    fn end_waits(&mut self) {
+        if !self.queue.is_waiting() {
+            return;
+        }
+        if let Some(unblock) = self.session.client.inbox.take_unblock() {
+            self.queue.end_waits(match unblock {
+                Unblock::Timeout => Ending::Timeout,
+                Unblock::Error => Ending::Unblocked,
+            });
+        }
+        if self.closing {
+            // What it sent behind its read is nobody's any more.
+            self.session.quitting = true;
+        }
+        if self.closing || self.draining.is_some() {
+            self.queue.end_waits(Ending::Timeout);
+        }
+    }
+
     /// Starts what may be started and takes what was answered, until neither goes on.
     async fn advance(&mut self) {
         loop {
             self.start_requests();
+            let waits = self.queue.is_waiting();
+            self.door.clients.note_waiting(&self.session.client, waits);
             if !self.queue.take(&mut self.output, &self.door).await {
                 return;
             }
@@ -181,7 +206,13 @@ impl Connection {
 
     fn wants_input(&self) -> bool {
         let in_time = |since: Instant| since.elapsed() < limits::DRAIN_TAKING;
-        !self.closing && self.held.is_none() && self.draining.is_none_or(in_time) && self.has_room()
+        // While it waits, only so that its end is noticed.
+        let is_full = self.queue.is_waiting() && self.input.len() >= limits::READ_BYTES_MAX;
+        !self.closing
+            && self.held.is_none()
+            && self.draining.is_none_or(in_time)
+            && self.has_room()
+            && !is_full
     }
 
     /// Whether every request that was taken has its reply written.
@@ -263,7 +294,7 @@ impl Connection {
 
     /// A connection that waits for its client holds no buffers.
     fn forget_buffers(&mut self) {
-        if self.input.is_empty() && self.owes_nothing() {
+        if self.input.is_empty() && (self.owes_nothing() || self.queue.is_waiting()) {
             self.input = BytesMut::new();
         }
         if self.output.is_empty() && self.output.capacity() > limits::READ_BYTES {
@@ -275,7 +306,8 @@ impl Connection {
     fn start_requests(&mut self) {
         let mut started = 0;
         self.paused = None;
-        while !self.session.quitting && self.has_room() {
+        // What comes behind a read that waits is not even looked at.
+        while !self.session.quitting && self.has_room() && !self.queue.is_waiting() {
             let Some(spec) = self.held.take().or_else(|| self.next_request()) else { break };
             if !self.queue.lets_start(&spec.run) {
                 self.held = Some(spec);
@@ -383,9 +415,20 @@ impl Connection {
             Run::Write(parse) => parse(args)
                 .and_then(|command| fitting(command, self.door.options.entry_bytes_max))
                 .map(|command| (Call::write(shards, command), Asked::Write, Nothing::String)),
-            Run::ReadGroup(parse) => parse(args).map(|read| {
+            Run::ReadAlone(parse) => parse(args).map(|(query, block)| {
+                let call = match block {
+                    None => Call::read(shards, query),
+                    Some(block) => Call::wait(shards, Reading::Alone(query), block.deadline()),
+                };
+                (call, Asked::Read, Nothing::Array)
+            }),
+            Run::ReadGroup(parse) => parse(args).map(|(read, block)| {
                 changes = read.streams.iter().any(|(_, from)| *from == ReadFrom::New);
-                (Call::read_group(shards, read), Asked::Write, Nothing::Array)
+                let call = match block {
+                    None => Call::read_group(shards, read),
+                    Some(block) => Call::wait(shards, Reading::InGroup(read), block.deadline()),
+                };
+                (call, Asked::Write, Nothing::Array)
             }),
             Run::Container(_) => Err(SyntaxError::Syntax),
         };

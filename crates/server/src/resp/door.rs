@@ -167,8 +167,6 @@ pub(crate) struct Counters {
     pub(crate) http: Counter,
     /// What changed by requests of this port, counted as Redis counts what is not yet saved.
     pub(crate) changes: Counter,
-    /// Clients whose request waits for something to arrive.
-    pub(crate) blocked: Gauge,
     pub(crate) rate: Rate,
 }
 
@@ -193,16 +191,6 @@ impl Rate {
             *last = Look { at_ms: now_ms, number, a_second };
         }
         last.a_second
-    }
-}
-
-/// A number that goes up and down.
-#[derive(Debug, Default)]
-pub(crate) struct Gauge(AtomicU64);
-
-impl Gauge {
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::clients::Unblock;
+
 /// One connection's.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
@@ -15,6 +17,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Held {
     order: Option<Order>,
+    unblock: Option<Unblock>,
 }
 
 /// What a connection must do at once.
@@ -43,6 +46,16 @@ impl Inbox {
 
     pub(super) fn order(&self) -> Option<Order> {
         self.lock().order
+    }
+
+    /// The wait of the connection ends.
+    pub(super) fn unblock(&self, how: Unblock) {
+        self.lock().unblock = Some(how);
+        self.ring();
+    }
+
+    pub(super) fn take_unblock(&self) -> Option<Unblock> {
+        self.lock().unblock.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

@@ -17,7 +17,7 @@ use super::error::{Asked, propose_error_text};
 use super::limits;
 use super::reply::{self, Nothing};
 use super::table::{Run, Spec};
-use crate::dispatch::Call;
+use crate::dispatch::{Call, Ending};
 
 /// An answer that is on its way, and how to tell it.
 pub(super) struct Question {
@@ -37,6 +37,9 @@ pub(super) struct Question {
     pub(super) asked_at: Duration,
     pub(super) outcome: Option<Outcome>,
 }
+
+/// What a client is told whose wait another one ended so.
+const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 enum Owed {
     Answer(Box<Question>),
@@ -60,9 +63,25 @@ pub(super) struct Queue {
     bytes: usize,
     reads: usize,
     writes: usize,
+    /// Answers that may take as long as the client said.
+    waits: usize,
 }
 
 impl Queue {
+    /// Whether the client waits: then nothing more of it is started.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits > 0
+    }
+
+    /// Ends whatever waits, unless there is something already.
+    pub(super) fn end_waits(&mut self, ending: Ending) {
+        for owed in self.owed.iter_mut().filter(|_| self.waits > 0) {
+            if let Owed::Answer(question) = owed {
+                question.call.end(ending);
+            }
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.owed.is_empty()
     }
@@ -80,7 +99,7 @@ impl Queue {
         let looking = || self.owed.iter().find_map(Owed::is_looking).unwrap_or(false);
         match run {
             Run::Local(_) | Run::Container(_) => true,
-            Run::Read(_) => self.writes == 0,
+            Run::Read(_) | Run::ReadAlone(_) => self.writes == 0,
             Run::Write(_) => self.reads == 0 && !looking(),
             Run::ReadGroup(_) => self.reads == 0 && self.writes == 0,
         }
@@ -92,6 +111,7 @@ impl Queue {
             Asked::Read => self.reads += 1,
             Asked::Write => self.writes += 1,
         }
+        self.waits += usize::from(question.call.waits());
         self.owed.push_back(Owed::Answer(Box::new(question)));
     }
 
@@ -132,6 +152,7 @@ impl Queue {
                         Asked::Read => self.reads -= 1,
                         Asked::Write => self.writes -= 1,
                     }
+                    self.waits -= usize::from(question.call.waits());
                     question.tell(output, door);
                 }
                 None => {}
@@ -165,6 +186,10 @@ impl Question {
         let before = output.len();
         let mut out = Writer::new(output, self.protocol);
         let error = match self.outcome {
+            _ if self.call.was_unblocked() => {
+                out.error(UNBLOCKED);
+                Some(UNBLOCKED.into())
+            }
             Some(Ok(reply)) => {
                 if self.changes {
                     door.counters.changes.add(changes_count(&reply));
@@ -181,7 +206,12 @@ impl Question {
         if let Some(text) = &error {
             door.note_error(text);
         }
-        door.note_done(self.spec, door.clock.monotonic() - self.asked_at, error.is_some());
+        // The time of a wait is the client's own.
+        let took = match self.call.waits() {
+            true => Duration::ZERO,
+            false => door.clock.monotonic() - self.asked_at,
+        };
+        door.note_done(self.spec, took, error.is_some());
         if self.silent {
             output.truncate(before);
         }

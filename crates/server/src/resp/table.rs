@@ -7,6 +7,7 @@ use streams::query::Query;
 
 use super::error::SyntaxError;
 use super::session::Turn;
+use crate::commands::xread::MayBlock;
 use crate::commands::{
     Args, client, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim, xdel,
     xgroup, xinfo, xlen, xpending, xrange, xread, xsetid, xtrim,
@@ -39,8 +40,10 @@ pub(crate) enum Run {
     Read(fn(Args<'_>) -> Result<Query, SyntaxError>),
     /// The log of the shards that the command is about.
     Write(fn(Args<'_>) -> Result<Command, SyntaxError>),
-    /// The state first, and the log where there is something to deliver.
-    ReadGroup(fn(Args<'_>) -> Result<ReadGroup, SyntaxError>),
+    /// The same, waiting where there is nothing, if the client says so.
+    ReadAlone(fn(Args<'_>) -> MayBlock<Query>),
+    /// The state first, and the log where there is something to deliver; may wait, too.
+    ReadGroup(fn(Args<'_>) -> MayBlock<ReadGroup>),
     /// A subcommand of these.
     Container(&'static [Spec]),
 }
@@ -160,7 +163,7 @@ static COMMANDS: &[Spec] = &[
     spec("XLEN",          2, At(1),      FAST,     Read(xlen::parse),          &xlen::DOC),
     spec("XPENDING",     -3, At(1),      NONE,     Read(xpending::parse),      &xpending::DOC),
     spec("XRANGE",       -4, At(1),      NONE,     Read(xrange::forward),      &xrange::XRANGE),
-    spec("XREAD",        -4, Streams,    BLOCKING, Read(xread::read),          &xread::XREAD),
+    spec("XREAD",        -4, Streams,    BLOCKING, Run::ReadAlone(xread::read),          &xread::XREAD),
     spec("XREADGROUP",   -7, Streams,    BLOCKING, Run::ReadGroup(xread::read_group), &xread::XREADGROUP),
     spec("XREVRANGE",    -4, At(1),      NONE,     Read(xrange::reverse),      &xrange::XREVRANGE),
     spec("XSETID",       -3, At(1),      FAST_OOM, Write(xsetid::parse),       &xsetid::DOC),

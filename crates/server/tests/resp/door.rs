@@ -76,6 +76,16 @@ impl Door {
         tokio::time::timeout(crate::client::PATIENCE, checks).await.expect("in time");
     }
 
+    /// Waits until so many readers wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        let checks = async {
+            while self.shards.waits_count() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(crate::client::PATIENCE, checks).await.expect("in time");
+    }
+
     /// Waits until the shards hold so many questions.
     pub(crate) async fn until_held(&self, count: usize) {
         let checks = async {

@@ -16,7 +16,6 @@ const EXCLUDED: &[(&str, &str)] = &[
     ("OBJECT ENCODING s", "OBJECT comes with the commands for tools"),
     ("XREAD STREAMS s s 0", "the newest Redis names + as well"),
     ("MULTI", "transactions are not built yet"),
-    ("XREAD BLOCK 0 STREAMS none $", "queued by MULTI in the recording"),
     ("EXEC", "transactions are not built yet"),
 ];
 
@@ -42,7 +41,13 @@ async fn replies_are_those_of_valkey_in_both_protocols() {
     assert!(complaints.is_empty(), "\n{complaints}");
 }
 
+/// Without MULTI before it, it waits for ever.
+const WAITS: &str = "XREAD BLOCK 0 STREAMS none $";
+
 async fn check(client: &mut Client, protocol: u8, step: &Step, complaints: &mut String) {
+    if step.request == WAITS {
+        return;
+    }
     let expected = &step.replies[usize::from(protocol) - 2];
     let got = client.ask(&step.request).await;
     let excluded = EXCLUDED.iter().any(|(request, _)| *request == step.request);

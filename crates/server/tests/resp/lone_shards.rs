@@ -70,6 +70,17 @@ impl LoneShards {
         Self { states, clock, held: Mutex::new(None), failing: Mutex::new(None), waits }
     }
 
+    /// How many wait.
+    pub(crate) fn waits_count(&self) -> usize {
+        let count = |at: usize| {
+            let state = self.states[at].lock().unwrap();
+            let mut waits = self.waits[at].lock().unwrap();
+            waits.look(&state);
+            waits.open.len()
+        };
+        (0..self.states.len()).map(count).sum()
+    }
+
     /// From now on nothing is answered.
     pub(crate) fn hold(&self) {
         *self.held.lock().unwrap() = Some(Vec::new());

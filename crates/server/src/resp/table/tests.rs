@@ -35,7 +35,7 @@ fn names_are_sorted_unique_and_upper_case() {
 fn what_asks_the_shards_names_a_key() {
     for (spec, container) in rows() {
         let name = spec.full_name(container);
-        let asks = matches!(spec.run, Read(_) | Write(_) | Run::ReadGroup(_));
+        let asks = matches!(spec.run, Read(_) | Run::ReadAlone(_) | Write(_) | Run::ReadGroup(_));
         assert_eq!(asks && name != "dbsize", spec.keys != Keys::None, "{name}");
     }
 }
