@@ -189,8 +189,12 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
     OVERHEAD
         + match command {
             Command::Add(add) => add.key.len() + sum(&add.fields),
-            Command::Delete { key, ids } => key.len() + ids.len() * ID,
-            Command::Ack { key, group, ids } => key.len() + group.len() + ids.len() * ID,
+            Command::Delete { key, ids } | Command::DeleteWith { key, ids, .. } => {
+                key.len() + ids.len() * ID
+            }
+            Command::Ack { key, group, ids } | Command::AckDelete { key, group, ids, .. } => {
+                key.len() + group.len() + ids.len() * ID
+            }
             Command::Claim(claim) => {
                 claim.key.len() + claim.group.len() + claim.consumer.len() + claim.ids.len() * ID
             }

@@ -15,6 +15,7 @@ pub(crate) mod xadd;
 pub(crate) mod xautoclaim;
 pub(crate) mod xclaim;
 pub(crate) mod xdel;
+pub(crate) mod xdelex;
 pub(crate) mod xgroup;
 pub(crate) mod xinfo;
 pub(crate) mod xlen;

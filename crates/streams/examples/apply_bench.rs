@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use base::{Incarnation, NodeId};
 use bytes::Bytes;
-use streams::command::{Add, AddId, Command, GroupStart, Keep, ReadFrom, ReadGroup, Stamp, Trim};
+use streams::command::{
+    Add, AddId, Command, GroupStart, Keep, ReadFrom, ReadGroup, References, Stamp, Trim,
+};
 use streams::id::EntryId;
 use streams::{Admit, Batch, Blocks, Origin, Run, State};
 
@@ -18,8 +20,10 @@ fn main() {
     add("add, 100 streams", 100, None);
     add("add, 10,000 streams", 10_000, None);
     let keep = Keep::Newest(1000);
-    add("add, MAXLEN ~ 1000", 1, Some(Trim { keep, approximate: true, limit: None }));
-    add("add, MAXLEN 1000", 1, Some(Trim { keep, approximate: false, limit: None }));
+    let trim =
+        |approximate| Some(Trim { keep, approximate, limit: None, references: References::Keep });
+    add("add, MAXLEN ~ 1000", 1, trim(true));
+    add("add, MAXLEN 1000", 1, trim(false));
     whole_path();
     group();
 }

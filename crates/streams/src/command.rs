@@ -12,6 +12,10 @@ pub enum Command {
     Add(Add),
     /// XTRIM.
     Trim { key: Bytes, trim: Trim },
+    /// XDELEX.
+    DeleteWith { key: Bytes, ids: Vec<EntryId>, references: References },
+    /// XACKDEL.
+    AckDelete { key: Bytes, group: Bytes, ids: Vec<EntryId>, references: References },
     /// XDEL.
     Delete { key: Bytes, ids: Vec<EntryId> },
     /// XSETID.
@@ -61,6 +65,8 @@ impl Command {
             Self::Add(add) => (Some(&add.key), &[], &[]),
             Self::Trim { key, .. }
             | Self::Delete { key, .. }
+            | Self::DeleteWith { key, .. }
+            | Self::AckDelete { key, .. }
             | Self::SetId { key, .. }
             | Self::GroupCreate { key, .. }
             | Self::GroupSetId { key, .. }
@@ -109,6 +115,19 @@ pub struct Trim {
     /// At most this many entries go in one call; only with `approximate`. `None` is the default of
     /// Redis (100 blocks' worth), `Some(0)` is no limit.
     pub limit: Option<u64>,
+    pub references: References,
+}
+
+/// What becomes of groups' references to entries that are deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum References {
+    /// KEEPREF: they stay.
+    #[default]
+    Keep,
+    /// DELREF: they go with the entry.
+    Delete,
+    /// ACKED: an entry that any group has yet to read or to acknowledge is not deleted.
+    Acked,
 }
 
 /// What a trim leaves.

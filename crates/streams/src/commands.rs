@@ -7,6 +7,7 @@ mod delete;
 mod groups;
 mod keys;
 mod read_group;
+mod references;
 mod set_id;
 mod trim;
 
@@ -41,6 +42,10 @@ impl Call<'_> {
             Command::Add(add) => self.add(add),
             Command::Trim { key, trim } => self.trim(key, trim),
             Command::Delete { key, ids } => self.delete(key, ids),
+            Command::DeleteWith { key, ids, references } => self.delete_with(key, ids, *references),
+            Command::AckDelete { key, group, ids, references } => {
+                self.ack_delete(key, group, ids, *references)
+            }
             Command::SetId { key, last_id, entries_added, max_deleted_id } => {
                 self.set_id(key, *last_id, *entries_added, *max_deleted_id)
             }
@@ -75,8 +80,10 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
         Command::Trim { key, trim } => {
             state.stream(key).map_or_else(Vec::new, |stream| trim::needs(stream, trim, 0))
         }
-        Command::Delete { key, ids } => {
-            state.stream(key).map_or_else(Vec::new, |stream| delete::needs(stream, ids))
+        Command::Delete { key, ids }
+        | Command::DeleteWith { key, ids, .. }
+        | Command::AckDelete { key, ids, .. } => {
+            state.stream(key).map_or_else(Vec::new, |stream| references::needs(stream, ids))
         }
         Command::ReadGroup(read) => read_group::needs(state, now_ms, read),
         Command::Claim(claim) => claim::needs(state, claim),

@@ -37,6 +37,8 @@ pub enum Reply<E> {
     Added(EntryId),
     /// XRANGE, XREVRANGE, XCLAIM.
     Entries(Vec<E>),
+    /// XDELEX, XACKDEL: what became of each id.
+    Deleted(Vec<Deleted>),
     /// XCLAIM JUSTID.
     Ids(Vec<EntryId>),
     /// XREAD, XREADGROUP: in the caller's order, streams with nothing left out (but see history).
@@ -61,6 +63,16 @@ pub enum Reply<E> {
     Type { exists: bool },
     /// A deterministic no.
     Refused(Refusal),
+}
+
+/// What became of an id that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// There is no such entry, or it isn't pending where it was to be acknowledged.
+    Missing,
+    Done,
+    /// It stays, since a group still refers to it.
+    Kept,
 }
 
 /// An entry as XREADGROUP with CLAIM gives it.

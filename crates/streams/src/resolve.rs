@@ -81,6 +81,7 @@ pub(crate) fn resolve(
         Reply::Count(count) => Reply::Count(count),
         Reply::Added(id) => Reply::Added(id),
         Reply::Ids(ids) => Reply::Ids(ids),
+        Reply::Deleted(done) => Reply::Deleted(done),
         Reply::PendingSummary(summary) => Reply::PendingSummary(summary),
         Reply::Pending(pending) => Reply::Pending(pending),
         Reply::Groups(groups) => Reply::Groups(groups),

@@ -164,6 +164,7 @@ pub(crate) fn reply_bytes(reply: &Reply<EntryRef>) -> usize {
     let more = match reply {
         Reply::Entries(entries) => entries.len() * REF_BYTES,
         Reply::Ids(ids) => ids.len() * REF_BYTES,
+        Reply::Deleted(done) => done.len(),
         Reply::Streams(streams) => streams
             .iter()
             .map(|(key, entries)| REPLY_BYTES + key.len() + entries.len() * REF_BYTES)

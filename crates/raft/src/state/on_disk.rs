@@ -9,7 +9,7 @@ use bytes::Bytes;
 use journal::{Committer, Journal, Marks};
 use openraft::EntryPayload;
 use store::{Sled, Store};
-use streams::command::{Add, AddId, Command, Keep, Stamp, Trim};
+use streams::command::{Add, AddId, Command, Keep, References, Stamp, Trim};
 use streams::id::EntryId;
 use streams::query::Query;
 use streams::reply::{Entry as StreamEntry, Reply};
@@ -142,7 +142,8 @@ fn opened_again_and_sent_to_another_node_a_shard_on_sled_is_the_same() {
             life.propose(commands);
             life.settle();
         }
-        let trim = Trim { keep: Keep::Newest(50), approximate: round % 2 == 0, limit: None };
+        let (keep, references) = (Keep::Newest(50), References::Keep);
+        let trim = Trim { keep, approximate: round % 2 == 0, limit: None, references };
         life.propose(vec![Command::Trim { key: Bytes::from_static(b"a"), trim }]);
         if round == 2 {
             life.propose(vec![Command::Remove { keys: vec![Bytes::from_static(b"b")] }]);

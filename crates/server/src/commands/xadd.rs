@@ -54,7 +54,7 @@ fn add_id(arg: &[u8]) -> Result<AddId, SyntaxError> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use streams::command::{Keep, Trim};
+    use streams::command::{Keep, References, Trim};
 
     use super::*;
     use crate::commands::args;
@@ -72,9 +72,10 @@ mod tests {
         check("XADD s 5-1 a 1 b 2", Ok((AddId::Exact(EntryId::new(5, 1)), "a 1 b 2", false, None)));
         check("XADD s 6 c 3", Ok((AddId::Exact(EntryId::new(6, 0)), "c 3", false, None)));
         check("XADD s 0-* c 3", Ok((AddId::Ms(0), "c 3", false, None)));
-        let trim = Trim { keep: Keep::Newest(9), approximate: true, limit: Some(5) };
+        let (keep, limit, references) = (Keep::Newest(9), Some(5), References::Delete);
+        let trim = Trim { keep, approximate: true, limit, references };
         check(
-            "XADD s nomkstream LIMIT 5 MAXLEN ~ 9 * MAXLEN 5",
+            "XADD s nomkstream LIMIT 5 delref MAXLEN ~ 9 * MAXLEN 5",
             Ok((AddId::Auto, "MAXLEN 5", true, Some(trim))),
         );
     }
@@ -89,6 +90,8 @@ mod tests {
         check("XADD s 0-0 a 1", Err(SyntaxError::AddZero));
         check("XADD s 0 a 1", Err(SyntaxError::AddZero));
         check("XADD s - a 1", Err(SyntaxError::InvalidId));
+        check("XADD s ACKED KEEPREF * a 1", Err(SyntaxError::InvalidId));
+        check("XADD s ACKED ACKED * a 1", Err(SyntaxError::InvalidId));
         check("XADD s LIMIT", Err(SyntaxError::InvalidId));
         check("XADD s LIMIT 5 * a", Err(SyntaxError::LimitWithoutTrim));
         check("XADD s LIMIT 0 * a 1", Err(SyntaxError::LimitWithoutTilde));

@@ -1,9 +1,10 @@
 //! XTRIM, and the trimming options that XADD shares with it.
 
 use bytes::Bytes;
-use streams::command::{Command, Keep, Trim};
+use streams::command::{Command, Keep, References, Trim};
 
 use super::arguments::{Args, id, integer, is_word};
+use super::xdelex::references;
 use crate::resp::{Doc, Group, SyntaxError};
 
 pub(crate) static DOC: Doc = Doc {
@@ -23,18 +24,26 @@ pub(crate) fn parse(args: Args<'_>) -> Result<Command, SyntaxError> {
     Ok(Command::Trim { key: args[1].clone(), trim })
 }
 
-/// MAXLEN, MINID and LIMIT as they come in.
+/// MAXLEN, MINID, LIMIT, KEEPREF, DELREF and ACKED as they come in; of the last three one, once.
 #[derive(Debug, Default)]
 pub(super) struct TrimOptions {
     keep: Option<Keep>,
     approximate: bool,
     limit: Option<u64>,
+    references: Option<References>,
 }
 
 impl TrimOptions {
     /// Takes the option that `args` begins with, and says how many arguments that were; `None`
     /// where it is none of these.
     pub(super) fn take(&mut self, args: &[Bytes]) -> Result<Option<usize>, SyntaxError> {
+        if let [option, ..] = args
+            && self.references.is_none()
+            && let Some(references) = references(option)
+        {
+            self.references = Some(references);
+            return Ok(Some(1));
+        }
         let [option, value, ..] = args else { return Ok(None) };
         if is_word(option, "MAXLEN") || is_word(option, "MINID") {
             if self.keep.is_some() {
@@ -56,7 +65,8 @@ impl TrimOptions {
 
     /// The trim that the options make; `missing` where there must be one.
     pub(super) fn finish(self, missing: Option<SyntaxError>) -> Result<Option<Trim>, SyntaxError> {
-        let Self { keep, approximate, limit } = self;
+        let Self { keep, approximate, limit, references } = self;
+        let references = references.unwrap_or_default();
         match (keep, limit) {
             (None, Some(1..)) => Err(SyntaxError::LimitWithoutTrim),
             (None, limit) => match (missing, limit) {
@@ -65,7 +75,7 @@ impl TrimOptions {
                 (None, None) => Ok(None),
             },
             (Some(_), Some(_)) if !approximate => Err(SyntaxError::LimitWithoutTilde),
-            (Some(keep), limit) => Ok(Some(Trim { keep, approximate, limit })),
+            (Some(keep), limit) => Ok(Some(Trim { keep, approximate, limit, references })),
         }
     }
 }
@@ -94,19 +104,30 @@ mod tests {
     #[test]
     fn a_stream_is_cut_to_a_length_or_an_id() {
         let newest = |length, approximate, limit| {
-            Ok(Trim { keep: Keep::Newest(length), approximate, limit })
+            let references = References::Keep;
+            Ok(Trim { keep: Keep::Newest(length), approximate, limit, references })
         };
         check("XTRIM s MAXLEN 1", newest(1, false, None));
         check("XTRIM s maxlen = 0", newest(0, false, None));
         check("XTRIM s MAXLEN ~ 10 LIMIT 5", newest(10, true, Some(5)));
         check("XTRIM s LIMIT 0 MAXLEN ~ 10", newest(10, true, Some(0)));
         let from = Keep::From(EntryId::new(6, 0));
-        check("XTRIM s MINID 6", Ok(Trim { keep: from, approximate: false, limit: None }));
+        let references = References::Keep;
+        let trim = Trim { keep: from, approximate: false, limit: None, references };
+        check("XTRIM s MINID 6", Ok(trim));
+        check("XTRIM s KEEPREF MINID 6", Ok(trim));
+        let acked = Trim { references: References::Acked, ..trim };
+        check("XTRIM s MINID 6 acked", Ok(acked));
+        let gone = Trim { references: References::Delete, ..trim };
+        check("XTRIM s DELREF MINID = 6", Ok(gone));
     }
 
     #[test]
     fn wrong_options_are_refused_in_redis_order() {
         check("XTRIM s FOO 1", Err(SyntaxError::Syntax));
+        check("XTRIM s MAXLEN 1 ACKED DELREF", Err(SyntaxError::Syntax));
+        check("XTRIM s KEEPREF KEEPREF MAXLEN 1", Err(SyntaxError::Syntax));
+        check("XTRIM s KEEPREF ACKED", Err(SyntaxError::Syntax));
         check("XTRIM s MAXLEN 1 MINID 1", Err(SyntaxError::TrimTwice));
         check("XTRIM s MAXLEN 1 MAXLEN 1", Err(SyntaxError::TrimTwice));
         check("XTRIM s MAXLEN -1", Err(SyntaxError::MaxLenNegative));

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rpc::v1;
 use rpc::v1::append_request::Id;
 use rpc::v1::trim;
-use streams::command::{Add, AddId, Command, Keep, Trim};
+use streams::command::{Add, AddId, Command, Keep, References, Trim};
 use streams::id::EntryId;
 use streams::reply::Entry;
 
@@ -56,7 +56,8 @@ fn trimming(trim: v1::Trim) -> Result<Trim, Failure> {
     if trim.limit.is_some() && !trim.approximate {
         return Err(Failure::invalid("LIMIT_EXACT", "a trim with a limit is approximate"));
     }
-    Ok(Trim { keep, approximate: trim.approximate, limit: trim.limit })
+    let (approximate, limit, references) = (trim.approximate, trim.limit, References::Keep);
+    Ok(Trim { keep, approximate, limit, references })
 }
 
 /// What an append holds in memory until it is answered, about.

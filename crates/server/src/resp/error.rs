@@ -166,6 +166,10 @@ pub(crate) enum SyntaxError {
         "ERR Unbalanced '{command}' list of streams: for each stream key {symbols} must be specified."
     )]
     Unbalanced { command: &'static str, symbols: &'static str },
+    #[error("ERR Number of IDs must be a positive integer")]
+    IdsCountNotPositive,
+    #[error("ERR The `numids` parameter must match the number of arguments")]
+    IdsCountWrong,
     #[error("ERR {0} must be a positive integer")]
     NotPositive(&'static str),
     #[error("ERR MAXCOUNT must be greater than or equal to COUNT")]

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use resp::Writer;
 use streams::id::EntryId;
 use streams::reply::{
-    Claimed, ConsumerFullInfo, ConsumerInfo, Delivery, Earlier, Entry, GroupFullInfo, GroupInfo,
-    PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
+    Claimed, ConsumerFullInfo, ConsumerInfo, Deleted, Delivery, Earlier, Entry, GroupFullInfo,
+    GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo,
+    StreamSummary,
 };
 
 use super::error::refusal_text;
@@ -38,6 +39,13 @@ pub(crate) fn write(
         Reply::Added(added) => id(out, *added),
         Reply::Entries(found) => entries(out, found),
         Reply::Ids(found) => ids(out, found),
+        Reply::Deleted(done) => each(out, done, |out, done| {
+            out.integer(match done {
+                Deleted::Missing => -1,
+                Deleted::Done => 1,
+                Deleted::Kept => 2,
+            });
+        }),
         Reply::Streams(streams) => write_streams(out, streams, entry),
         Reply::Deliveries(streams) => write_streams(out, streams, delivery),
         Reply::AutoClaimed { next, claimed, deleted } => {
@@ -313,6 +321,8 @@ mod tests {
     fn plain_answers() {
         check(Reply::Ok, "+OK", "+OK");
         check(Reply::Nil, "nil-array", "nil");
+        let done = vec![Deleted::Missing, Deleted::Done, Deleted::Kept];
+        check(Reply::Deleted(done), "*3[:-1, :1, :2]", "*3[:-1, :1, :2]");
         check(Reply::Count(3), ":3", ":3");
         let max = "'18446744073709551615-18446744073709551615'";
         check(Reply::Added(EntryId::MAX), max, max);

@@ -10,7 +10,7 @@ use super::session::Turn;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
     Args, client, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim, xdel,
-    xgroup, xinfo, xlen, xpending, xrange, xread, xsetid, xtrim,
+    xdelex, xgroup, xinfo, xlen, xpending, xrange, xread, xsetid, xtrim,
 };
 
 /// One command.
@@ -154,10 +154,12 @@ static COMMANDS: &[Spec] = &[
     spec("TYPE",          2, At(1),      FAST,     Read(keys::type_of),        &keys::TYPE),
     spec("UNLINK",       -2, From(1),    FAST,     Write(keys::remove),        &keys::UNLINK),
     spec("XACK",         -4, At(1),      FAST,     Write(xack::parse),         &xack::DOC),
+    spec("XACKDEL",      -6, At(1),      FAST,     Write(xdelex::ack_delete),  &xdelex::XACKDEL),
     spec("XADD",         -5, At(1),      FAST_OOM, Write(xadd::parse),         &xadd::DOC),
     spec("XAUTOCLAIM",   -6, At(1),      FAST,     Write(xautoclaim::parse),   &xautoclaim::DOC),
     spec("XCLAIM",       -6, At(1),      FAST,     Write(xclaim::parse),       &xclaim::DOC),
     spec("XDEL",         -3, At(1),      FAST,     Write(xdel::parse),         &xdel::DOC),
+    spec("XDELEX",       -5, At(1),      FAST,     Write(xdelex::delete),      &xdelex::XDELEX),
     spec("XGROUP",       -2, Keys::None, NONE,     Container(XGROUP),          &xgroup::DOC),
     spec("XINFO",        -2, Keys::None, NONE,     Container(XINFO),           &xinfo::DOC),
     spec("XLEN",          2, At(1),      FAST,     Read(xlen::parse),          &xlen::DOC),

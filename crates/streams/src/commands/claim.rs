@@ -166,10 +166,7 @@ impl Claimer<'_> {
         if pending {
             return self.stream.is_there(self.blocks, id);
         }
-        match self.stream.locate(id) {
-            None => Ok(false),
-            Some(span) => Ok(self.stream.position(self.blocks, &span, id)?.is_some()),
-        }
+        self.stream.holds(self.blocks, id)
     }
 
     fn take(&mut self, id: EntryId, delivered_ms: u64, deliveries: u64) {

@@ -6,7 +6,7 @@ use super::{Call, Outcome};
 use crate::block::Blocks;
 use crate::error::Fault;
 use crate::event::Event;
-use crate::id::{BlockKey, EntryId};
+use crate::id::EntryId;
 use crate::reply::Reply;
 use crate::stream::Stream;
 
@@ -15,10 +15,7 @@ impl Call<'_> {
         let Some(stream) = self.state.stream_mut(key) else { return Ok(Reply::Count(0)) };
         let mut deleted = 0;
         for id in ids {
-            if stream.delete(self.blocks, *id)? {
-                stream.max_deleted_id = stream.max_deleted_id.max(*id);
-                deleted += 1;
-            }
+            deleted += u64::from(stream.delete_id(self.blocks, *id)?);
         }
         if deleted > 0 {
             self.events.push(Event::Deleted { key: key.clone() });
@@ -28,12 +25,17 @@ impl Call<'_> {
     }
 }
 
-pub(super) fn needs(stream: &Stream, ids: &[EntryId]) -> Vec<BlockKey> {
-    ids.iter().filter_map(|id| stream.is_absent(&stream.locate(*id)?)).collect()
-}
-
 impl Stream {
-    fn delete(&mut self, blocks: &Blocks, id: EntryId) -> Result<bool, Fault> {
+    /// Whether the entry exists.
+    pub(super) fn holds(&self, blocks: &Blocks, id: EntryId) -> Result<bool, Fault> {
+        match self.locate(id) {
+            None => Ok(false),
+            Some(span) => Ok(self.position(blocks, &span, id)?.is_some()),
+        }
+    }
+
+    /// Deletes an entry, and says whether there was one.
+    pub(super) fn delete_id(&mut self, blocks: &Blocks, id: EntryId) -> Result<bool, Fault> {
         let Some(span) = self.locate(id) else { return Ok(false) };
         let (mut position, mut first, mut last) = (None, None, None);
         self.visit(blocks, &span, false, |live| {
@@ -48,6 +50,7 @@ impl Stream {
         let (sealed, base) = (span.sealed, span.base);
         let Some(position) = position else { return Ok(false) };
         self.mark(sealed, base, 1 << position, first.zip(last));
+        self.max_deleted_id = self.max_deleted_id.max(id);
         Ok(true)
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::code::{Put, Reader};
 use crate::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    Trim,
+    References, Trim,
 };
 use crate::error::Fault;
 
@@ -30,6 +30,8 @@ mod tag {
     pub(super) const VOID: u8 = 15;
     pub(super) const MISPLACED: u8 = 16;
     pub(super) const READ_GROUP_WITHIN: u8 = 40;
+    pub(super) const DELETE_WITH: u8 = 41;
+    pub(super) const ACK_DELETE: u8 = 42;
 }
 
 impl Command {
@@ -49,16 +51,6 @@ impl Command {
 pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
     match command {
         Command::Add(add) => put_add(to, add),
-        Command::Trim { key, trim } => {
-            to.put_u8(tag::TRIM);
-            to.put_bytes(key);
-            put_trim(to, trim);
-        }
-        Command::Delete { key, ids } => {
-            to.put_u8(tag::DELETE);
-            to.put_bytes(key);
-            to.put_list(ids, |to, id| to.put_id(*id));
-        }
         Command::SetId { key, last_id, entries_added, max_deleted_id } => {
             to.put_u8(tag::SET_ID);
             to.put_bytes(key);
@@ -99,12 +91,40 @@ pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
             to.put_number(claim.count);
             to.put_bool(claim.just_id);
         }
+        Command::Void => to.put_u8(tag::VOID),
+        Command::Misplaced => to.put_u8(tag::MISPLACED),
+        _ => put_deletion(to, command),
+    }
+}
+
+/// The commands that take entries or streams away.
+fn put_deletion(to: &mut Vec<u8>, command: &Command) {
+    match command {
+        Command::Trim { key, trim } => {
+            to.put_u8(tag::TRIM);
+            to.put_bytes(key);
+            put_trim(to, trim);
+        }
+        Command::Delete { key, ids } => {
+            to.put_u8(tag::DELETE);
+            to.put_bytes(key);
+            to.put_list(ids, |to, id| to.put_id(*id));
+        }
+        Command::DeleteWith { key, ids, references } => {
+            put_names(to, tag::DELETE_WITH, &[key]);
+            to.put_list(ids, |to, id| to.put_id(*id));
+            put_references(to, *references);
+        }
+        Command::AckDelete { key, group, ids, references } => {
+            put_names(to, tag::ACK_DELETE, &[key, group]);
+            to.put_list(ids, |to, id| to.put_id(*id));
+            put_references(to, *references);
+        }
         Command::Remove { keys } => {
             to.put_u8(tag::REMOVE);
             to.put_list(keys, |to, key| to.put_bytes(key));
         }
-        Command::Void => to.put_u8(tag::VOID),
-        Command::Misplaced => to.put_u8(tag::MISPLACED),
+        _ => unreachable!("put_command wrote the others"),
     }
 }
 
@@ -113,6 +133,17 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
         tag::ADD => Command::Add(read_add(from)?),
         tag::TRIM => Command::Trim { key: from.bytes()?, trim: read_trim(from)? },
         tag::DELETE => Command::Delete { key: from.bytes()?, ids: from.list(Reader::id)? },
+        tag::DELETE_WITH => Command::DeleteWith {
+            key: from.bytes()?,
+            ids: from.list(Reader::id)?,
+            references: read_references(from)?,
+        },
+        tag::ACK_DELETE => Command::AckDelete {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            ids: from.list(Reader::id)?,
+            references: read_references(from)?,
+        },
         tag::SET_ID => Command::SetId {
             key: from.bytes()?,
             last_id: from.id()?,
@@ -206,14 +237,41 @@ fn read_add(from: &mut Reader) -> Result<Add, Fault> {
     Ok(Add { key, id, fields, must_exist: from.bool()?, trim: from.option(read_trim)? })
 }
 
+fn put_references(to: &mut Vec<u8>, references: References) {
+    to.put_u8(match references {
+        References::Keep => 1,
+        References::Delete => 2,
+        References::Acked => 3,
+    });
+}
+
+fn read_references(from: &mut Reader) -> Result<References, Fault> {
+    match from.u8()? {
+        1 => Ok(References::Keep),
+        2 => Ok(References::Delete),
+        3 => Ok(References::Acked),
+        _ => Err(from.damaged("unknown way with references")),
+    }
+}
+
+/// The first bytes of a trim: what it keeps, and before that [`TRIM_WITH`] and what becomes of
+/// references where they don't stay.
+const TRIM_NEWEST: u8 = 1;
+const TRIM_FROM: u8 = 2;
+const TRIM_WITH: u8 = 40;
+
 fn put_trim(to: &mut Vec<u8>, trim: &Trim) {
+    if trim.references != References::Keep {
+        to.put_u8(TRIM_WITH);
+        put_references(to, trim.references);
+    }
     match trim.keep {
         Keep::Newest(count) => {
-            to.put_u8(1);
+            to.put_u8(TRIM_NEWEST);
             to.put_number(count);
         }
         Keep::From(id) => {
-            to.put_u8(2);
+            to.put_u8(TRIM_FROM);
             to.put_id(id);
         }
     }
@@ -222,12 +280,19 @@ fn put_trim(to: &mut Vec<u8>, trim: &Trim) {
 }
 
 fn read_trim(from: &mut Reader) -> Result<Trim, Fault> {
-    let keep = match from.u8()? {
-        1 => Keep::Newest(from.number()?),
-        2 => Keep::From(from.id()?),
+    let (mut first, mut references) = (from.u8()?, References::Keep);
+    if first == TRIM_WITH {
+        (references, first) = (read_references(from)?, from.u8()?);
+        if references == References::Keep {
+            return Err(from.damaged("a trim without what it was tagged for"));
+        }
+    }
+    let keep = match first {
+        TRIM_NEWEST => Keep::Newest(from.number()?),
+        TRIM_FROM => Keep::From(from.id()?),
         _ => return Err(from.damaged("unknown trim")),
     };
-    Ok(Trim { keep, approximate: from.bool()?, limit: from.option(Reader::number)? })
+    Ok(Trim { keep, approximate: from.bool()?, limit: from.option(Reader::number)?, references })
 }
 
 fn put_start(to: &mut Vec<u8>, start: GroupStart) {

@@ -7,9 +7,9 @@ use crate::code::{Put, Reader};
 use crate::error::{Fault, Refusal};
 use crate::id::StreamNumber;
 use crate::reply::{
-    Claimed, ConsumerFullInfo, ConsumerInfo, Delivery, Earlier, Entry, EntryRef, GroupFullInfo,
-    GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo,
-    StreamSummary,
+    Claimed, ConsumerFullInfo, ConsumerInfo, Deleted, Delivery, Earlier, Entry, EntryRef,
+    GroupFullInfo, GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo,
+    StreamInfo, StreamSummary,
 };
 
 const VERSION: u8 = 1;
@@ -34,6 +34,7 @@ mod tag {
     pub(super) const TYPE: u8 = 16;
     pub(super) const REFUSED: u8 = 17;
     pub(super) const DELIVERIES: u8 = 40;
+    pub(super) const DELETED: u8 = 41;
 }
 
 /// An entry inside a reply: by name, or with its fields.
@@ -123,6 +124,16 @@ pub(crate) fn put_reply<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
         Reply::Ids(ids) => {
             to.put_u8(tag::IDS);
             to.put_list(ids, |to, id| to.put_id(*id));
+        }
+        Reply::Deleted(done) => {
+            to.put_u8(tag::DELETED);
+            to.put_list(done, |to, done| {
+                to.put_u8(match done {
+                    Deleted::Missing => 1,
+                    Deleted::Done => 2,
+                    Deleted::Kept => 3,
+                });
+            });
         }
         Reply::Streams(streams) => {
             to.put_u8(tag::STREAMS);
@@ -227,6 +238,12 @@ pub(crate) fn read_reply<E: Coded>(from: &mut Reader) -> Result<Reply<E>, Fault>
         tag::ENTRIES => Reply::Entries(from.list(E::read)?),
         tag::IDS => Reply::Ids(from.list(Reader::id)?),
         tag::STREAMS => Reply::Streams(from.list(|from| Ok((from.bytes()?, from.list(E::read)?)))?),
+        tag::DELETED => Reply::Deleted(from.list(|from| match from.u8()? {
+            1 => Ok(Deleted::Missing),
+            2 => Ok(Deleted::Done),
+            3 => Ok(Deleted::Kept),
+            _ => Err(from.damaged("unknown outcome")),
+        })?),
         tag::DELIVERIES => {
             Reply::Deliveries(from.list(|from| Ok((from.bytes()?, from.list(read_delivery)?)))?)
         }

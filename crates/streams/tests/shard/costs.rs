@@ -4,7 +4,8 @@
 use super::stored::Stored;
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Command, GroupStart, Keep, Most, ReadFrom, ReadGroup, Stamp, Trim,
+    Add, AddId, AutoClaim, Command, GroupStart, Keep, Most, ReadFrom, ReadGroup, References, Stamp,
+    Trim,
 };
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -26,7 +27,8 @@ fn add(value: Bytes) -> Command {
 }
 
 fn trim(newest: u64, approximate: bool) -> Trim {
-    Trim { keep: Keep::Newest(newest), approximate, limit: Some(0).filter(|_| approximate) }
+    let limit = Some(0).filter(|_| approximate);
+    Trim { keep: Keep::Newest(newest), approximate, limit, references: References::Keep }
 }
 
 fn id(seq: u64) -> EntryId {
@@ -94,6 +96,27 @@ fn what_needs_no_entry_looks_at_no_block() {
     none(Query::Groups { key: key() });
     none(Query::Stream { key: key() });
     none(Query::WouldDeliver(read_group(0, ReadFrom::New)));
+}
+
+#[test]
+fn a_trim_looks_into_what_is_held_alone() {
+    let mut shard = shard(1000);
+    let held = |references| Trim { references, ..trim(0, false) };
+    let needs = |shard: &Stored, references| {
+        let trim = held(references);
+        shard.state.needs(STAMP, &Command::Trim { key: key(), trim }).len()
+    };
+    // A group that has read nothing holds all, one that has read and acknowledged all nothing.
+    assert_eq!(needs(&shard, References::Acked), 0);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
+    assert_eq!(needs(&shard, References::Delete), 0);
+    let ids = (0..1000).filter(|seq| *seq != 450).map(id).collect();
+    shard.apply(STAMP, &Command::Ack { key: key(), group: group(), ids });
+    shard.evict();
+    // Up to the first that is held nothing is looked at; behind it, all.
+    assert_eq!(needs(&shard, References::Acked), 5);
+    let command = Command::Trim { key: key(), trim: held(References::Acked) };
+    assert_eq!(shard.apply(STAMP, &command), Reply::Count(999));
 }
 
 #[test]

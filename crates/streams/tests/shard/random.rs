@@ -4,7 +4,7 @@ use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    Trim,
+    References, Trim,
 };
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -103,7 +103,11 @@ impl Script {
         let keep = if newest { Keep::Newest(self.below(60)) } else { Keep::From(self.id()) };
         let approximate = self.coin();
         let limit = if approximate { self.maybe(3, || self.below(150)) } else { None };
-        Trim { keep, approximate, limit }
+        Trim { keep, approximate, limit, references: self.references() }
+    }
+
+    fn references(&self) -> References {
+        [References::Keep, References::Delete, References::Acked][self.below(3) as usize]
     }
 
     fn add(&self) -> Add {
@@ -196,7 +200,12 @@ impl Script {
         match self.below(40) {
             0..=8 => Command::Add(self.add()),
             9 | 10 => Command::Trim { key, trim: self.trim() },
-            11..=14 => Command::Delete { key, ids: self.ids() },
+            11 | 12 => Command::Delete { key, ids: self.ids() },
+            13 => Command::DeleteWith { key, ids: self.ids(), references: self.references() },
+            14 => {
+                let (ids, references) = (self.ids(), self.references());
+                Command::AckDelete { key, group, ids, references }
+            }
             15 => Command::SetId {
                 key,
                 last_id: self.id(),

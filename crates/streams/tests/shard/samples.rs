@@ -4,15 +4,15 @@ use base::{Incarnation, NodeId};
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    Stamp, Trim,
+    References, Stamp, Trim,
 };
 use streams::error::Refusal;
 use streams::id::{EntryId, StreamNumber};
 use streams::query::{After, Query};
 use streams::reply::{
-    Claimed, ConsumerFullInfo, ConsumerInfo, Delivery, Earlier, Entry, EntryRef, GroupFullInfo,
-    GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo,
-    StreamSummary,
+    Claimed, ConsumerFullInfo, ConsumerInfo, Deleted, Delivery, Earlier, Entry, EntryRef,
+    GroupFullInfo, GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo,
+    StreamInfo, StreamSummary,
 };
 use streams::{Admit, Batch, Blocks, Origin, Run, State};
 
@@ -31,8 +31,7 @@ fn add(id: AddId, trim: Option<Trim>) -> Command {
 
 pub(crate) fn commands() -> Vec<Command> {
     let (key, group, consumer) = (b("orders"), b("workers"), b("alice"));
-    let newest = Trim { keep: Keep::Newest(1000), approximate: true, limit: Some(50) };
-    let from = Trim { keep: Keep::From(id(5, u64::MAX)), approximate: false, limit: None };
+    let (newest, from) = trims();
     let claim = |delivered, deliveries| {
         Command::Claim(Claim {
             key: b("orders"),
@@ -102,7 +101,17 @@ pub(crate) fn commands() -> Vec<Command> {
 
 /// Commands that came later, in the order in which they came.
 fn later_commands() -> Vec<Command> {
-    reads_within().map(Command::ReadGroup).to_vec()
+    let (key, group, ids) = (b("orders"), b("workers"), vec![id(1, 2), id(300, 4)]);
+    let trim =
+        |references| Trim { keep: Keep::Newest(9), approximate: true, limit: None, references };
+    let mut commands = reads_within().map(Command::ReadGroup).to_vec();
+    commands.extend([
+        Command::Trim { key: key.clone(), trim: trim(References::Acked) },
+        add(AddId::Auto, Some(trim(References::Delete))),
+        Command::DeleteWith { key: key.clone(), ids: ids.clone(), references: References::Keep },
+        Command::AckDelete { key, group, ids, references: References::Acked },
+    ]);
+    commands
 }
 
 fn read_group() -> ReadGroup {
@@ -115,6 +124,13 @@ fn read_group() -> ReadGroup {
         claim_idle_ms: None,
         streams: vec![(b("a"), ReadFrom::New), (b("b"), ReadFrom::History(id(4, 5)))],
     }
+}
+
+fn trims() -> (Trim, Trim) {
+    let (keep, references) = (Keep::Newest(1000), References::Keep);
+    let newest = Trim { keep, approximate: true, limit: Some(50), references };
+    let keep = Keep::From(id(5, u64::MAX));
+    (newest, Trim { keep, approximate: false, limit: None, references })
 }
 
 fn reads_within() -> [ReadGroup; 2] {
@@ -294,6 +310,7 @@ pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
     let deliveries = deliveries.map(|(entry, earlier)| Delivery { entry, earlier }).collect();
     replies.extend(refusals().into_iter().map(Reply::Refused));
     replies.push(Reply::Deliveries(vec![(b("a"), deliveries), (b("b"), Vec::new())]));
+    replies.push(Reply::Deleted(vec![Deleted::Missing, Deleted::Done, Deleted::Kept]));
     replies
 }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    Trim,
+    References, Trim,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
@@ -81,7 +81,19 @@ impl Words {
         self.word();
         let approximate = self.take("~");
         let keep = if newest { Keep::Newest(self.number()) } else { Keep::From(self.id()) };
-        Some(Trim { keep, approximate, limit: self.after("limit", Self::number) })
+        let limit = self.after("limit", Self::number);
+        Some(Trim { keep, approximate, limit, references: self.references() })
+    }
+
+    fn references(&mut self) -> References {
+        if self.take("delref") {
+            References::Delete
+        } else if self.take("acked") {
+            References::Acked
+        } else {
+            self.take("keepref");
+            References::Keep
+        }
     }
 
     fn start(&mut self) -> GroupStart {
@@ -119,6 +131,14 @@ impl Words {
             "xadd" => Command::Add(self.add(key)),
             "xtrim" => Command::Trim { key, trim: self.trim().expect("maxlen or minid") },
             "xdel" => Command::Delete { key, ids: self.ids() },
+            "xdelex" => {
+                let references = self.references();
+                Command::DeleteWith { key, ids: self.ids(), references }
+            }
+            "xackdel" => {
+                let (group, references) = (self.bytes(), self.references());
+                Command::AckDelete { key, group, ids: self.ids(), references }
+            }
             "xsetid" => Command::SetId {
                 key,
                 last_id: self.id(),
@@ -337,6 +357,7 @@ pub(crate) fn shown(reply: &Reply<Entry>) -> String {
         Reply::Added(id) => id.to_string(),
         Reply::Entries(entries) => list(entries, entry),
         Reply::Ids(ids) => list(ids, EntryId::to_string),
+        Reply::Deleted(done) => list(done, |done| format!("{done:?}").to_lowercase()),
         Reply::Streams(streams) => {
             let one = |(key, entries): &(Bytes, Vec<Entry>)| {
                 format!("{} {}", text(key), list(entries, entry))

@@ -4,7 +4,9 @@
 use super::stored::Stored;
 use base::{Incarnation, NodeId};
 use bytes::Bytes;
-use streams::command::{Add, AddId, Command, GroupStart, Keep, ReadFrom, ReadGroup, Stamp, Trim};
+use streams::command::{
+    Add, AddId, Command, GroupStart, Keep, ReadFrom, ReadGroup, References, Stamp, Trim,
+};
 use streams::id::EntryId;
 use streams::limits::{KEPT_REPLIES_MAX, KEPT_REPLY_BYTES_MAX};
 use streams::reply::{Entry, Reply};
@@ -201,7 +203,12 @@ fn a_kept_reply_shows_what_was_trimmed_since_as_a_history_read_does() {
         ..ReadGroup::default()
     });
     send(&mut state, life(1, 1), 4, 1, &read);
-    let trim = Trim { keep: Keep::Newest(1), approximate: false, limit: None };
+    let trim = Trim {
+        keep: Keep::Newest(1),
+        approximate: false,
+        limit: None,
+        references: References::Keep,
+    };
     send(&mut state, life(1, 1), 5, 1, &Command::Trim { key: key(), trim });
     let Admit::Kept(reply) = send(&mut state, life(1, 1), 4, 1, &read) else {
         panic!("it was kept");

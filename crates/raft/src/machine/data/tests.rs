@@ -3,7 +3,9 @@
 
 use base::{Entropy, Incarnation, NodeId, SeededEntropy};
 use store::{CheckpointNumber, Memory, PUT_PARTS_MAX, Part, Switch};
-use streams::command::{Add, AddId, AutoClaim, Claim, GroupStart, Keep, ReadFrom, Trim};
+use streams::command::{
+    Add, AddId, AutoClaim, Claim, GroupStart, Keep, ReadFrom, References, Trim,
+};
 use streams::id::EntryId;
 
 use super::*;
@@ -133,7 +135,9 @@ fn command(by: &dyn Entropy, now_ms: u64) -> Command {
         7 | 8 => Command::Delete { key, ids: (0..3).map(|_| id(by, now_ms)).collect() },
         9 => {
             let keep = Keep::Newest(by.below(100));
-            Command::Trim { key, trim: Trim { keep, approximate: by.below(2) == 0, limit: None } }
+            let references = [References::Keep, References::Acked][by.below(2) as usize];
+            let trim = Trim { keep, approximate: by.below(2) == 0, limit: None, references };
+            Command::Trim { key, trim }
         }
         10 if by.below(8) == 0 => Command::Remove { keys: vec![key] },
         _ => Command::Add(Add {

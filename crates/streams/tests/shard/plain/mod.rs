@@ -8,11 +8,11 @@ pub(crate) mod node;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use streams::command::{Add, AddId, Command, GroupStart, Keep, Most, Trim};
+use streams::command::{Add, AddId, Command, GroupStart, Keep, Most, References, Trim};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{After, Query};
-use streams::reply::{Entry, Reply};
+use streams::reply::{Deleted, Entry, Reply};
 
 use groups::Group;
 use node::Node;
@@ -101,42 +101,77 @@ impl Stream {
             None => 10_000,
             Some(limit) => limit,
         };
-        loop {
-            let length = self.length();
-            let Some(node) = self.nodes.first_mut() else { break };
+        let mut nodes = std::mem::take(&mut self.nodes);
+        let mut left = before;
+        for node in &mut nodes {
             let entries = node.alive();
-            if limit != 0 && before - length + entries > limit {
+            if limit != 0 && before - left + entries > limit {
                 break;
             }
             let whole = match trim.keep {
-                Keep::Newest(newest) if length <= newest => break,
-                Keep::Newest(newest) => length - entries >= newest,
+                Keep::Newest(newest) if left <= newest => break,
+                Keep::Newest(newest) => left - entries >= newest,
                 Keep::From(id) => node.entries.last().unwrap().id < id,
             };
-            if whole {
-                self.nodes.remove(0);
-                continue;
+            if trim.approximate && !whole {
+                break;
             }
-            if !trim.approximate {
-                let mut left = length;
-                for entry in &mut node.entries {
-                    let stop = match trim.keep {
-                        Keep::Newest(newest) => left <= newest,
-                        Keep::From(id) => entry.id >= id,
-                    };
-                    if stop {
-                        break;
-                    }
-                    if !entry.deleted {
-                        entry.deleted = true;
-                        left -= 1;
-                    }
+            for entry in &mut node.entries {
+                let stop = match trim.keep {
+                    Keep::Newest(newest) => left <= newest,
+                    Keep::From(id) => entry.id >= id,
+                };
+                if stop {
+                    break;
+                }
+                if !entry.deleted && self.lets_go(entry.id, trim.references) {
+                    entry.deleted = true;
+                    left -= 1;
                 }
             }
-            break;
         }
+        self.nodes = nodes;
         self.drop_empty_nodes();
         before - self.length()
+    }
+
+    pub(crate) fn is_held(&self, id: EntryId) -> bool {
+        self.groups.values().any(|group| group.last < id || group.pending.contains_key(&id))
+    }
+
+    /// Whether an entry may be deleted; references that go with it are gone then.
+    pub(crate) fn lets_go(&mut self, id: EntryId, references: References) -> bool {
+        match references {
+            References::Keep => true,
+            References::Acked => !self.is_held(id),
+            References::Delete => {
+                self.groups.values_mut().for_each(|group| drop(group.pending.remove(&id)));
+                true
+            }
+        }
+    }
+
+    fn delete_with(&mut self, id: EntryId, references: References) -> Deleted {
+        if self.get(id).is_none() {
+            return Deleted::Missing;
+        }
+        if !self.lets_go(id, references) {
+            return Deleted::Kept;
+        }
+        self.delete(id);
+        Deleted::Done
+    }
+
+    fn ack_delete(&mut self, group: &Bytes, id: EntryId, references: References) -> Deleted {
+        let group = self.groups.get_mut(group);
+        if group.is_none_or(|group| group.pending.remove(&id).is_none()) {
+            return Deleted::Missing;
+        }
+        if !self.lets_go(id, references) {
+            return Deleted::Kept;
+        }
+        self.delete(id);
+        Deleted::Done
     }
 
     fn delete(&mut self, id: EntryId) -> bool {
@@ -172,6 +207,18 @@ impl Model {
             Command::Delete { key, ids } => {
                 let Some(stream) = self.keys.get_mut(key) else { return Ok(Reply::Count(0)) };
                 Ok(Reply::Count(ids.iter().filter(|id| stream.delete(**id)).count() as u64))
+            }
+            Command::DeleteWith { key, ids, references } => {
+                let mut missing = Stream::default();
+                let stream = self.keys.get_mut(key).unwrap_or(&mut missing);
+                let done = ids.iter().map(|id| stream.delete_with(*id, *references));
+                Ok(Reply::Deleted(done.collect()))
+            }
+            Command::AckDelete { key, group, ids, references } => {
+                let mut missing = Stream::default();
+                let stream = self.keys.get_mut(key).unwrap_or(&mut missing);
+                let done = ids.iter().map(|id| stream.ack_delete(group, *id, *references));
+                Ok(Reply::Deleted(done.collect()))
             }
             Command::SetId { key, last_id, entries_added, max_deleted_id } => {
                 self.set_id(key, *last_id, *entries_added, *max_deleted_id)
