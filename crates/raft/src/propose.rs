@@ -198,6 +198,7 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
             Command::Claim(claim) => {
                 claim.key.len() + claim.group.len() + claim.consumer.len() + claim.ids.len() * ID
             }
+            Command::Nack(nack) => nack.key.len() + nack.group.len() + nack.ids.len() * ID,
             Command::AutoClaim(claim) => claim.key.len() + claim.group.len() + claim.consumer.len(),
             Command::ReadGroup(read) => {
                 let streams: usize = read.streams.iter().map(|(key, _)| key.len() + ID).sum();

@@ -19,6 +19,7 @@ pub(crate) mod xdelex;
 pub(crate) mod xgroup;
 pub(crate) mod xinfo;
 pub(crate) mod xlen;
+pub(crate) mod xnack;
 pub(crate) mod xpending;
 pub(crate) mod xrange;
 pub(crate) mod xread;

@@ -45,6 +45,8 @@ pub enum Command {
     ReadGroup(ReadGroup),
     /// XACK.
     Ack { key: Bytes, group: Bytes, ids: Vec<EntryId> },
+    /// XNACK.
+    Nack(Nack),
     /// XCLAIM.
     Claim(Claim),
     /// XAUTOCLAIM.
@@ -74,6 +76,7 @@ impl Command {
             | Self::ConsumerCreate { key, .. }
             | Self::ConsumerDelete { key, .. }
             | Self::Ack { key, .. } => (Some(key), &[], &[]),
+            Self::Nack(nack) => (Some(&nack.key), &[], &[]),
             Self::Claim(claim) => (Some(&claim.key), &[], &[]),
             Self::AutoClaim(claim) => (Some(&claim.key), &[], &[]),
             Self::Remove { keys } => (None, keys, &[]),
@@ -187,6 +190,30 @@ pub enum ReadFrom {
     New,
     /// Any other id: this consumer's own pending entries after it.
     History(EntryId),
+}
+
+/// XNACK: what is pending belongs to nobody from then on, and is first in line to be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nack {
+    pub key: Bytes,
+    pub group: Bytes,
+    pub mode: NackMode,
+    pub ids: Vec<EntryId>,
+    /// RETRYCOUNT: what is counted, whatever the mode.
+    pub deliveries: Option<u64>,
+    /// Also what isn't pending, if it exists.
+    pub force: bool,
+}
+
+/// What giving an entry back means to the count of its deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NackMode {
+    /// The delivery doesn't count.
+    Silent,
+    /// It counts.
+    Fail,
+    /// No further delivery is worth while: the greatest count there is.
+    Fatal,
 }
 
 /// XCLAIM.

@@ -6,6 +6,7 @@ mod claim;
 mod delete;
 mod groups;
 mod keys;
+mod nack;
 mod read_group;
 mod references;
 mod set_id;
@@ -64,6 +65,7 @@ impl Call<'_> {
             }
             Command::ReadGroup(read) => self.read_group(read),
             Command::Ack { key, group, ids } => self.ack(key, group, ids),
+            Command::Nack(nack) => self.nack(nack),
             Command::Claim(claim) => self.claim(claim),
             Command::AutoClaim(claim) => self.auto_claim(claim),
             Command::Remove { keys } => self.remove(keys),
@@ -86,6 +88,7 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
             state.stream(key).map_or_else(Vec::new, |stream| references::needs(stream, ids))
         }
         Command::ReadGroup(read) => read_group::needs(state, now_ms, read),
+        Command::Nack(nack) => nack::needs(state, nack),
         Command::Claim(claim) => claim::needs(state, claim),
         Command::AutoClaim(claim) => claim::needs_auto(state, claim),
         Command::SetId { .. }

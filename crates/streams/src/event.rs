@@ -46,6 +46,11 @@ pub enum Event {
         key: Bytes,
         group: Bytes,
     },
+    /// Pending entries were given back.
+    Released {
+        key: Bytes,
+        group: Bytes,
+    },
     /// The key is gone.
     Removed {
         key: Bytes,
@@ -65,6 +70,7 @@ impl Event {
             | Self::GroupDestroyed { key, .. }
             | Self::ConsumerCreated { key, .. }
             | Self::ConsumerDeleted { key, .. }
+            | Self::Released { key, .. }
             | Self::Removed { key } => key,
         }
     }

@@ -38,7 +38,12 @@ impl Pending {
         Self { owner: Owner::Consumer(consumer), delivered_ms, deliveries, gone: false }
     }
 
-    /// Since it was delivered; what belongs to nobody has no such time.
+    /// Whether a claim of what is idle for so long takes it: what is nobody's goes at once.
+    pub(crate) fn is_idle_for(&self, idle_ms: u64, now_ms: u64) -> bool {
+        matches!(self.owner, Owner::Nobody { .. }) || self.idle_ms(now_ms) >= idle_ms
+    }
+
+    /// Since it was delivered; that of what is nobody's is the beginning of time.
     pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.delivered_ms)
     }
@@ -201,6 +206,17 @@ impl Group {
         {
             consumer.pending.remove(&id);
         }
+    }
+
+    /// Gives an entry back, behind those that were given back before.
+    pub(crate) fn release(&mut self, id: EntryId, deliveries: u64) {
+        let last = self.line.range(..Place::Delivered(0, EntryId::MIN)).next_back();
+        let turn = match last {
+            Some(Place::Released(turn, _)) => turn.saturating_add(1),
+            Some(Place::Delivered(..)) | None => 0,
+        };
+        let (owner, delivered_ms) = (Owner::Nobody { turn }, 0);
+        self.set_pending(id, Pending { owner, delivered_ms, deliveries, gone: false });
     }
 
     /// The name of whose a pending entry is; empty where it is nobody's.

@@ -110,8 +110,10 @@ pub struct PendingSummary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingEntry {
     pub id: EntryId,
+    /// Empty where it is nobody's.
     pub consumer: Bytes,
-    pub idle_ms: u64,
+    /// `None` where it is nobody's.
+    pub idle_ms: Option<u64>,
     pub deliveries: u64,
 }
 

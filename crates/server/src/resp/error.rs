@@ -166,6 +166,16 @@ pub(crate) enum SyntaxError {
         "ERR Unbalanced '{command}' list of streams: for each stream key {symbols} must be specified."
     )]
     Unbalanced { command: &'static str, symbols: &'static str },
+    #[error("ERR ERR mode must be SILENT, FAIL, or FATAL")]
+    NackMode,
+    #[error("ERR ERR number of IDs doesn't match numids")]
+    NackIdsCount,
+    #[error("ERR ERR syntax error, expected IDS keyword")]
+    NackIdsMissing,
+    #[error("ERR ERR Invalid RETRYCOUNT value, must be >= 0")]
+    NackRetryCount,
+    #[error("ERR ERR Unrecognized XNACK option '{0}'")]
+    NackUnknownOption(Echo),
     #[error("ERR Number of IDs must be a positive integer")]
     IdsCountNotPositive,
     #[error("ERR The `numids` parameter must match the number of arguments")]

@@ -168,7 +168,10 @@ fn pending_entry(out: &mut Writer<'_>, line: &PendingEntry) {
     out.array(4);
     id(out, line.id);
     out.bulk(&line.consumer);
-    out.unsigned(line.idle_ms);
+    match line.idle_ms {
+        Some(idle_ms) => out.unsigned(idle_ms),
+        None => out.integer(-1),
+    }
     out.unsigned(line.deliveries);
 }
 

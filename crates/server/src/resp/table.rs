@@ -10,7 +10,7 @@ use super::session::Turn;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
     Args, client, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim, xdel,
-    xdelex, xgroup, xinfo, xlen, xpending, xrange, xread, xsetid, xtrim,
+    xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
 };
 
 /// One command.
@@ -163,6 +163,7 @@ static COMMANDS: &[Spec] = &[
     spec("XGROUP",       -2, Keys::None, NONE,     Container(XGROUP),          &xgroup::DOC),
     spec("XINFO",        -2, Keys::None, NONE,     Container(XINFO),           &xinfo::DOC),
     spec("XLEN",          2, At(1),      FAST,     Read(xlen::parse),          &xlen::DOC),
+    spec("XNACK",        -7, At(1),      FAST,     Write(xnack::parse),        &xnack::DOC),
     spec("XPENDING",     -3, At(1),      NONE,     Read(xpending::parse),      &xpending::DOC),
     spec("XRANGE",       -4, At(1),      NONE,     Read(xrange::forward),      &xrange::XRANGE),
     spec("XREAD",        -4, Streams,    BLOCKING, Run::ReadAlone(xread::read),          &xread::XREAD),

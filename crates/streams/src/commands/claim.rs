@@ -122,7 +122,7 @@ impl Claimer<'_> {
                 self.touched += usize::from(self.group.drop_pending(*id));
                 continue;
             }
-            if before.is_some_and(|before| before.idle_ms(self.now_ms) < claim.min_idle_ms) {
+            if before.is_some_and(|before| !before.is_idle_for(claim.min_idle_ms, self.now_ms)) {
                 continue;
             }
             let counted = before.map_or(1, |before| before.deliveries);
@@ -151,7 +151,7 @@ impl Claimer<'_> {
                 self.touched += usize::from(self.group.drop_pending(id));
                 found.deleted.push(id);
                 count -= 1;
-            } else if pending.idle_ms(self.now_ms) >= claim.min_idle_ms {
+            } else if pending.is_idle_for(claim.min_idle_ms, self.now_ms) {
                 let more = u64::from(!claim.just_id);
                 self.take(id, self.now_ms, pending.deliveries.saturating_add(more));
                 found.claimed.push(id);

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::code::{Put, Reader};
 use crate::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    References, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
+    ReadFrom, ReadGroup, References, Trim,
 };
 use crate::error::Fault;
 
@@ -32,6 +32,7 @@ mod tag {
     pub(super) const READ_GROUP_WITHIN: u8 = 40;
     pub(super) const DELETE_WITH: u8 = 41;
     pub(super) const ACK_DELETE: u8 = 42;
+    pub(super) const NACK: u8 = 43;
 }
 
 impl Command {
@@ -83,6 +84,7 @@ pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
             put_names(to, tag::ACK, &[key, group]);
             to.put_list(ids, |to, id| to.put_id(*id));
         }
+        Command::Nack(nack) => put_nack(to, nack),
         Command::Claim(claim) => put_claim(to, claim),
         Command::AutoClaim(claim) => {
             put_names(to, tag::AUTO_CLAIM, &[&claim.key, &claim.group, &claim.consumer]);
@@ -179,6 +181,7 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
         tag::ACK => {
             Command::Ack { key: from.bytes()?, group: from.bytes()?, ids: from.list(Reader::id)? }
         }
+        tag::NACK => Command::Nack(read_nack(from)?),
         tag::CLAIM => Command::Claim(read_claim(from)?),
         tag::AUTO_CLAIM => Command::AutoClaim(AutoClaim {
             key: from.bytes()?,
@@ -377,6 +380,34 @@ pub(super) fn read_read_group(from: &mut Reader) -> Result<ReadGroup, Fault> {
             };
             Ok((key, wanted))
         })?,
+    })
+}
+
+fn put_nack(to: &mut Vec<u8>, nack: &Nack) {
+    put_names(to, tag::NACK, &[&nack.key, &nack.group]);
+    to.put_u8(match nack.mode {
+        NackMode::Silent => 1,
+        NackMode::Fail => 2,
+        NackMode::Fatal => 3,
+    });
+    to.put_list(&nack.ids, |to, id| to.put_id(*id));
+    to.put_option(nack.deliveries, Put::put_number);
+    to.put_bool(nack.force);
+}
+
+fn read_nack(from: &mut Reader) -> Result<Nack, Fault> {
+    Ok(Nack {
+        key: from.bytes()?,
+        group: from.bytes()?,
+        mode: match from.u8()? {
+            1 => NackMode::Silent,
+            2 => NackMode::Fail,
+            3 => NackMode::Fatal,
+            _ => return Err(from.damaged("unknown way to give back")),
+        },
+        ids: from.list(Reader::id)?,
+        deliveries: from.option(Reader::number)?,
+        force: from.bool()?,
     })
 }
 

@@ -35,6 +35,7 @@ mod tag {
     pub(super) const REFUSED: u8 = 17;
     pub(super) const DELIVERIES: u8 = 40;
     pub(super) const DELETED: u8 = 41;
+    pub(super) const PENDING_RELEASED: u8 = 42;
 }
 
 /// An entry inside a reply: by name, or with its fields.
@@ -183,11 +184,15 @@ fn put_description<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
             });
         }
         Reply::Pending(list) => {
-            to.put_u8(tag::PENDING);
+            let released = list.iter().any(|pending| pending.idle_ms.is_none());
+            to.put_u8(if released { tag::PENDING_RELEASED } else { tag::PENDING });
             to.put_list(list, |to, pending| {
                 to.put_id(pending.id);
                 to.put_bytes(&pending.consumer);
-                to.put_number(pending.idle_ms);
+                match pending.idle_ms {
+                    Some(idle_ms) if !released => to.put_number(idle_ms),
+                    idle_ms => to.put_option(idle_ms, Put::put_number),
+                }
                 to.put_number(pending.deliveries);
             });
         }
@@ -260,7 +265,17 @@ pub(crate) fn read_reply<E: Coded>(from: &mut Reader) -> Result<Reply<E>, Fault>
             range: from.option(|from| Ok((from.id()?, from.id()?)))?,
             consumers: from.list(|from| Ok((from.bytes()?, from.number()?)))?,
         }),
-        tag::PENDING => Reply::Pending(from.list(read_pending)?),
+        tag::PENDING => {
+            Reply::Pending(from.list(|from| read_pending(from, |from| from.number().map(Some)))?)
+        }
+        tag::PENDING_RELEASED => {
+            let idle = |from: &mut Reader| from.option(Reader::number);
+            let pending = from.list(|from| read_pending(from, idle))?;
+            if pending.iter().all(|entry| entry.idle_ms.is_some()) {
+                return Err(from.damaged("pending entries without what they were tagged for"));
+            }
+            Reply::Pending(pending)
+        }
         tag::STREAM => Reply::Stream(Box::new(StreamInfo {
             summary: read_summary(from)?,
             groups_count: from.number()?,
@@ -295,11 +310,14 @@ fn read_delivery<E: Coded>(from: &mut Reader) -> Result<Delivery<E>, Fault> {
     Ok(Delivery { entry, earlier })
 }
 
-fn read_pending(from: &mut Reader) -> Result<PendingEntry, Fault> {
+fn read_pending(
+    from: &mut Reader,
+    idle_ms: impl FnOnce(&mut Reader) -> Result<Option<u64>, Fault>,
+) -> Result<PendingEntry, Fault> {
     Ok(PendingEntry {
         id: from.id()?,
         consumer: from.bytes()?,
-        idle_ms: from.number()?,
+        idle_ms: idle_ms(from)?,
         deliveries: from.number()?,
     })
 }

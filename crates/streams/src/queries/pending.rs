@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::commands::no_group;
 use crate::error::Refusal;
-use crate::group::{ConsumerNumber, Group};
+use crate::group::{ConsumerNumber, Group, Owner};
 use crate::id::EntryId;
 use crate::reply::{EntryRef, PendingEntry, PendingSummary, Reply};
 use crate::state::State;
@@ -54,12 +54,13 @@ pub(super) fn range(
     }
     let describe = |id: EntryId| {
         let pending = group.pending.get(&id)?;
-        let idle_ms = pending.idle_ms(now_ms);
-        let consumer = group.owner_name(pending);
-        (idle_ms >= range.min_idle_ms).then_some(PendingEntry {
+        pending.is_idle_for(range.min_idle_ms, now_ms).then(|| PendingEntry {
             id,
-            consumer,
-            idle_ms,
+            consumer: group.owner_name(pending),
+            idle_ms: match pending.owner {
+                Owner::Consumer(_) => Some(pending.idle_ms(now_ms)),
+                Owner::Nobody { .. } => None,
+            },
             deliveries: pending.deliveries,
         })
     };

@@ -3,8 +3,8 @@
 use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    References, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
+    ReadFrom, ReadGroup, References, Trim,
 };
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -230,7 +230,15 @@ impl Script {
             22 => self.seldom(Command::ConsumerDelete { key, group, consumer }),
             23..=29 => Command::ReadGroup(self.read_group()),
             30..=32 => Command::Ack { key, group, ids: self.ids() },
-            33 | 34 => Command::Claim(self.claim()),
+            33 => Command::Nack(Nack {
+                key,
+                group,
+                mode: [NackMode::Silent, NackMode::Fail, NackMode::Fatal][self.below(3) as usize],
+                ids: self.ids(),
+                deliveries: self.maybe(6, || self.below(5)),
+                force: self.below(4) == 0,
+            }),
+            34 => Command::Claim(self.claim()),
             35 | 36 => Command::AutoClaim(AutoClaim {
                 key,
                 group,

@@ -3,8 +3,8 @@
 use base::{Incarnation, NodeId};
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    References, Stamp, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
+    ReadFrom, ReadGroup, References, Stamp, Trim,
 };
 use streams::error::Refusal;
 use streams::id::{EntryId, StreamNumber};
@@ -109,7 +109,20 @@ fn later_commands() -> Vec<Command> {
         Command::Trim { key: key.clone(), trim: trim(References::Acked) },
         add(AddId::Auto, Some(trim(References::Delete))),
         Command::DeleteWith { key: key.clone(), ids: ids.clone(), references: References::Keep },
-        Command::AckDelete { key, group, ids, references: References::Acked },
+        Command::AckDelete {
+            key: key.clone(),
+            group: group.clone(),
+            ids: ids.clone(),
+            references: References::Acked,
+        },
+        Command::Nack(Nack {
+            key,
+            group,
+            mode: NackMode::Fatal,
+            ids,
+            deliveries: Some(3),
+            force: true,
+        }),
     ]);
     commands
 }
@@ -282,7 +295,7 @@ pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
         Reply::Pending(vec![PendingEntry {
             id: id(1, 0),
             consumer: b("alice"),
-            idle_ms: 12,
+            idle_ms: Some(12),
             deliveries: 2,
         }]),
         Reply::Stream(Box::new(StreamInfo {
@@ -310,7 +323,11 @@ pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
     let deliveries = deliveries.map(|(entry, earlier)| Delivery { entry, earlier }).collect();
     replies.extend(refusals().into_iter().map(Reply::Refused));
     replies.push(Reply::Deliveries(vec![(b("a"), deliveries), (b("b"), Vec::new())]));
+    let pending =
+        |consumer, idle_ms| PendingEntry { id: id(1, 0), consumer, idle_ms, deliveries: 2 };
+    let released = vec![pending(b("alice"), Some(12)), pending(b(""), None)];
     replies.push(Reply::Deleted(vec![Deleted::Missing, Deleted::Done, Deleted::Kept]));
+    replies.push(Reply::Pending(released));
     replies
 }
 

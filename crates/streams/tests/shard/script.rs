@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, ReadFrom, ReadGroup,
-    References, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
+    ReadFrom, ReadGroup, References, Trim,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
@@ -146,6 +146,21 @@ impl Words {
                 max_deleted_id: self.after("maxdeletedid", Self::id),
             },
             "xack" => Command::Ack { key, group: self.bytes(), ids: self.ids() },
+            "xnack" => Command::Nack(Nack {
+                key,
+                group: self.bytes(),
+                mode: match self.word().as_str() {
+                    "silent" => NackMode::Silent,
+                    "fail" => NackMode::Fail,
+                    mode => {
+                        assert_eq!(mode, "fatal");
+                        NackMode::Fatal
+                    }
+                },
+                ids: self.ids(),
+                deliveries: self.after("retrycount", Self::number),
+                force: self.take("force"),
+            }),
             "xclaim" => Command::Claim(self.claim(key)),
             "xautoclaim" => Command::AutoClaim(AutoClaim {
                 key,
@@ -385,7 +400,8 @@ pub(crate) fn shown(reply: &Reply<Entry>) -> String {
         }
         Reply::Pending(pending) => list(pending, |one| {
             let consumer = text(&one.consumer);
-            format!("{} {consumer} idle {} deliveries {}", one.id, one.idle_ms, one.deliveries)
+            let idle = or_nil(one.idle_ms);
+            format!("{} {consumer} idle {idle} deliveries {}", one.id, one.deliveries)
         }),
         Reply::Stream(info) => {
             let (first, last) = (info.first.as_ref().map(entry), info.last.as_ref().map(entry));

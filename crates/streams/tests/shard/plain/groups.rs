@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use streams::command::{AutoClaim, Claim, Command, Delivered, ReadFrom, ReadGroup};
+use streams::command::{AutoClaim, Claim, Command, Delivered, Nack, NackMode, ReadFrom, ReadGroup};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::reply::{Claimed, Delivery, Earlier, Entry, Reply};
@@ -25,6 +25,18 @@ pub(crate) struct Pending {
     pub(crate) count: u64,
     /// A reader that would have claimed it found nothing.
     pub(crate) gone: bool,
+    /// When it was given back, as a number that grows: it is nobody's then.
+    pub(crate) released: Option<u64>,
+}
+
+impl Pending {
+    fn new(consumer: &Bytes, delivered: u64, count: u64) -> Self {
+        Self { consumer: consumer.clone(), delivered, count, gone: false, released: None }
+    }
+
+    pub(crate) fn is_idle(&self, idle: u64, now: u64) -> bool {
+        self.released.is_some() || now - self.delivered >= idle
+    }
 }
 
 #[derive(Default)]
@@ -104,6 +116,7 @@ impl Model {
                 Ok(Reply::Count(acked.count() as u64))
             }
             Command::Claim(claim) => self.claim(claim),
+            Command::Nack(nack) => self.nack(nack),
             Command::AutoClaim(claim) => self.auto_claim(claim),
             Command::GroupCreate { key, group, start, make_stream, entries_read } => {
                 if !self.keys.contains_key(key) && !make_stream {
@@ -142,7 +155,9 @@ impl Model {
                 let stream = self.keys.get_mut(key).ok_or(Refusal::GroupNeedsKey)?;
                 let group = stream.groups.get_mut(name).ok_or_else(|| missing(key, name))?;
                 let before = group.pending.len();
-                group.pending.retain(|_, pending| pending.consumer != consumer);
+                group.pending.retain(|_, pending| {
+                    pending.released.is_some() || pending.consumer != consumer
+                });
                 group.consumers.remove(consumer);
                 Ok(Reply::Count((before - group.pending.len()) as u64))
             }
@@ -217,17 +232,17 @@ impl Model {
             let before = group.pending.get(id).cloned();
             match &before {
                 None if !claim.force => continue,
-                Some(before) if now - before.delivered < claim.min_idle_ms => continue,
+                Some(before) if !before.is_idle(claim.min_idle_ms, now) => continue,
                 _ => {}
             }
             let mut count = before.map_or(1, |before| before.count);
             if !claim.just_id {
                 count += 1;
             }
-            let count = claim.deliveries.unwrap_or(count);
+            let count = claim.deliveries.unwrap_or(count).min(i64::MAX as u64);
             let consumer = claim.consumer.clone();
             group.consumers.get_mut(&consumer).unwrap().active = Some(now);
-            group.pending.insert(*id, Pending { consumer, delivered, count, gone: false });
+            group.pending.insert(*id, Pending::new(&consumer, delivered, count));
             taken.push(entry);
         }
         stream.groups.insert(claim.group.clone(), group);
@@ -236,6 +251,33 @@ impl Model {
         } else {
             Reply::Entries(taken)
         })
+    }
+
+    fn nack(&mut self, nack: &Nack) -> Answer {
+        self.group(&nack.key, &nack.group)?;
+        let stream = self.keys.get_mut(&nack.key).unwrap();
+        let mut done = 0;
+        for id in &nack.ids {
+            let there = stream.get(*id).is_some();
+            let group = stream.groups.get_mut(&nack.group).unwrap();
+            let mut count = match group.pending.get(id) {
+                Some(pending) => pending.count,
+                None if nack.force && there => 0,
+                None => continue,
+            };
+            match nack.mode {
+                NackMode::Silent => count -= u64::from(count > 0),
+                NackMode::Fail => {}
+                NackMode::Fatal => count = i64::MAX as u64,
+            }
+            let count = nack.deliveries.unwrap_or(count);
+            let turns = group.pending.values().filter_map(|pending| pending.released);
+            let released = Some(turns.max().map_or(0, |turn| turn + 1));
+            let pending = Pending { released, ..Pending::new(&Bytes::new(), 0, count) };
+            group.pending.insert(*id, pending);
+            done += 1;
+        }
+        Ok(Reply::Count(done))
     }
 
     fn auto_claim(&mut self, claim: &AutoClaim) -> Answer {
@@ -258,13 +300,11 @@ impl Model {
                 continue;
             };
             let pending = group.pending.get_mut(&id).unwrap();
-            if now - pending.delivered < claim.min_idle_ms {
+            if !pending.is_idle(claim.min_idle_ms, now) {
                 continue;
             }
-            pending.gone = false;
-            pending.consumer = claim.consumer.clone();
-            pending.delivered = now;
-            pending.count += u64::from(!claim.just_id);
+            let count = (pending.count + u64::from(!claim.just_id)).min(i64::MAX as u64);
+            *pending = Pending::new(&claim.consumer, now, count);
             group.consumers.get_mut(&claim.consumer).unwrap().active = Some(now);
             taken.push(entry);
         }
@@ -281,11 +321,14 @@ impl Model {
 impl Group {
     /// Everything pending whose entry is not known to be gone, in the order in which it is claimed.
     pub(crate) fn line(&self) -> Vec<EntryId> {
-        let mut line: Vec<(u64, EntryId)> =
-            self.pending.iter().map(|(id, pending)| (pending.delivered, *id)).collect();
-        line.retain(|(_, id)| !self.pending[id].gone);
-        line.sort_unstable();
-        line.into_iter().map(|(_, id)| id).collect()
+        let order = |id: &EntryId| {
+            let pending = &self.pending[id];
+            (pending.released.is_none(), pending.released, pending.delivered, *id)
+        };
+        let mut line: Vec<EntryId> = self.pending.keys().copied().collect();
+        line.retain(|id| !self.pending[id].gone);
+        line.sort_unstable_by_key(order);
+        line
     }
 }
 
@@ -322,8 +365,7 @@ impl Stream {
             if !read.no_ack {
                 let consumer = read.consumer.clone();
                 group.consumers.get_mut(&consumer).unwrap().active = Some(now);
-                let pending = Pending { consumer, delivered: now, count: 1, gone: false };
-                group.pending.insert(entry.id, pending);
+                group.pending.insert(entry.id, Pending::new(&consumer, now, 1));
             }
             given.push(Delivery { entry, earlier: read.claim_idle_ms.map(|_| Earlier::default()) });
         }
@@ -342,7 +384,7 @@ impl Stream {
         for id in group.line().into_iter().take(limit(read.count).saturating_add(1000)) {
             let pending = group.pending.get_mut(&id).unwrap();
             let (idle_ms, deliveries) = (now - pending.delivered, pending.count);
-            if idle_ms < idle || given.len() == limit(read.count) || room.full {
+            if !pending.is_idle(idle, now) || given.len() == limit(read.count) || room.full {
                 break;
             }
             let Some(entry) = self.get(id) else {
@@ -354,7 +396,7 @@ impl Stream {
             }
             let consumer = read.consumer.clone();
             group.consumers.get_mut(&consumer).unwrap().active = Some(now);
-            *pending = Pending { consumer, delivered: now, count: deliveries + 1, gone: false };
+            *pending = Pending::new(&consumer, now, (deliveries + 1).min(i64::MAX as u64));
             given.push(Delivery { entry, earlier: Some(Earlier { idle_ms, deliveries }) });
         }
         given
@@ -370,7 +412,8 @@ impl Stream {
     ) -> Vec<Delivery<Entry>> {
         let mut found = Vec::new();
         for (id, pending) in &mut group.pending {
-            let mine = *id > after && pending.consumer == read.consumer;
+            let owned = pending.released.is_none() && pending.consumer == read.consumer;
+            let mine = *id > after && owned;
             if !mine || found.len() == limit(read.count) {
                 continue;
             }
@@ -381,7 +424,7 @@ impl Stream {
             }
             if alive.is_some() {
                 pending.delivered = now;
-                pending.count += 1;
+                pending.count = (pending.count + 1).min(i64::MAX as u64);
                 pending.gone = false;
             }
             found.push(Delivery { entry, earlier: None });

@@ -22,10 +22,13 @@ impl Model {
                 let (_, group) = self.group(key, group)?;
                 let mut found = Vec::new();
                 for (id, pending) in &group.pending {
-                    let idle_ms = now - pending.delivered;
-                    let mine = consumer.as_ref().is_none_or(|name| *name == pending.consumer);
+                    let owned = pending.released.is_none();
+                    let idle_ms = owned.then(|| now - pending.delivered);
+                    let its = |name: &Bytes| owned && *name == pending.consumer;
+                    let mine = consumer.as_ref().is_none_or(its);
                     let inside = start <= id && id <= end;
-                    if inside && mine && idle_ms >= *min_idle_ms && (found.len() as u64) < *count {
+                    let idle = pending.is_idle(*min_idle_ms, now);
+                    if inside && mine && idle && (found.len() as u64) < *count {
                         found.push(PendingEntry {
                             id: *id,
                             consumer: pending.consumer.clone(),
@@ -92,7 +95,7 @@ impl Model {
 impl Group {
     fn owned(&self, name: &Bytes) -> Vec<PendingDetail> {
         let mut all = self.details();
-        all.retain(|detail| detail.consumer == name);
+        all.retain(|detail| detail.consumer == name && self.pending[&detail.id].released.is_none());
         all
     }
 
@@ -111,7 +114,7 @@ impl Stream {
     fn would(&self, group: &Group, read: &ReadGroup, from: ReadFrom, now: u64) -> bool {
         let claimable = |idle| {
             let first = group.line().first().copied();
-            first.is_some_and(|id| now - group.pending[&id].delivered >= idle)
+            first.is_some_and(|id| group.pending[&id].is_idle(idle, now))
         };
         match from {
             ReadFrom::New => {
