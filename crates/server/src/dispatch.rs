@@ -103,6 +103,11 @@ impl Call {
         matches!(self, Self::Wait(_))
     }
 
+    /// Whether it found nothing, and waits.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self, Self::Wait(waiting) if waiting.is_blocked())
+    }
+
     /// Ends a wait, where this is one.
     pub(crate) fn end(&mut self, ending: Ending) {
         if let Self::Wait(waiting) = self {

@@ -206,10 +206,10 @@ impl Running {
         let (waits, waiting) = mpsc::unbounded_channel();
         let clock = node.clock.clone();
         self.spawn(Proposer::new(group.clone(), clock.clone(), arriving).run());
-        self.spawn(read::serve(group.clone(), clock, options.reads, asked));
+        self.spawn(read::serve(group.clone(), clock.clone(), options.reads, asked));
         if !shard.is_meta() {
             let listener = group.replica.with::<Data, _>(Data::listen);
-            self.spawn(waits::serve(group.clone(), listener, waiting));
+            self.spawn(waits::serve(group.clone(), clock, listener, waiting));
         }
         if let Some(place) = self.places.get(&shard) {
             place.shard.send_replace(Some(Arc::new(Shard { group, proposer, reader, waits })));

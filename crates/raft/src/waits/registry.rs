@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::NodeId;
 use bytes::Bytes;
+use streams::command::ReadGroup;
 use streams::query::Query;
 use streams::{State, Undelivered};
 
@@ -44,6 +45,8 @@ pub(crate) struct Registry {
     waits: BTreeMap<Place, Wait>,
     places: BTreeMap<Who, Place>,
     queues: BTreeMap<QueueName, Queue>,
+    /// Those who would take over what others left lying.
+    claims: BTreeSet<Place>,
     woken: Vec<Who>,
 }
 
@@ -57,6 +60,9 @@ impl Registry {
         for name in &queues {
             self.queues.entry(name.clone()).or_default().waiting.insert(place);
         }
+        if claim(&query).is_some() {
+            self.claims.insert(place);
+        }
         self.places.insert(who, place);
         self.waits.insert(place, Wait { who, query, queues: queues.clone() });
         queues.iter().for_each(|name| self.look(state, name));
@@ -66,6 +72,7 @@ impl Registry {
     pub(crate) fn remove(&mut self, state: &State, who: Who) {
         let Some(place) = self.places.remove(&who) else { return };
         let Some(wait) = self.waits.remove(&place) else { return };
+        self.claims.remove(&place);
         for name in &wait.queues {
             if let Some(queue) = self.queues.get_mut(name) {
                 queue.waiting.remove(&place);
@@ -112,6 +119,15 @@ impl Registry {
         names.iter().for_each(|name| self.look(state, name));
     }
 
+    /// Time has passed: wakes readers that take over what others left lying for long enough.
+    pub(crate) fn passed(&mut self, state: &State, now_ms: u64) {
+        for place in self.claims.clone() {
+            if self.may_claim(state, place, now_ms) {
+                self.wake(place);
+            }
+        }
+    }
+
     /// Who is to be woken since the last call, in order.
     pub(crate) fn take_woken(&mut self) -> Vec<Who> {
         std::mem::take(&mut self.woken)
@@ -136,6 +152,21 @@ impl Registry {
             },
         };
         woken.into_iter().for_each(|place| self.wake(place));
+        if !self.claims.is_empty() {
+            self.passed(state, state.clock().now_ms);
+        }
+    }
+
+    /// Whether there is something for a reader to take over, and nobody before it in line is about
+    /// to.
+    fn may_claim(&self, state: &State, place: Place, now_ms: u64) -> bool {
+        let Some(wait) = self.waits.get(&place) else { return false };
+        let is_first = |name: &QueueName| {
+            let queue = self.queues.get(name);
+            queue.is_some_and(|queue| queue.waiting.contains(&place) && queue.promised.is_empty())
+        };
+        let at_ms = claim(&wait.query).and_then(|read| state.claimable_ms(read));
+        wait.queues.iter().all(is_first) && at_ms.is_some_and(|at_ms| at_ms <= now_ms)
     }
 
     /// The first ones in line that so many entries are enough for, beside what is promised.
@@ -176,6 +207,14 @@ fn queues_of(query: &Query) -> Vec<QueueName> {
     names.sort();
     names.dedup();
     names
+}
+
+/// The read of somebody who would take over what others left lying.
+fn claim(query: &Query) -> Option<&ReadGroup> {
+    match query {
+        Query::WouldDeliver(read) if read.claim_idle_ms.is_some() => Some(read),
+        _ => None,
+    }
 }
 
 /// How many entries of a stream one reader may take.
@@ -347,6 +386,27 @@ mod tests {
         assert_eq!(shard.woken(), []);
         shard.add_entry("s", 2);
         assert_eq!(shard.woken(), [1], "before 2");
+    }
+
+    #[test]
+    fn what_others_left_lying_wakes_one_who_takes_it_over_when_its_time_has_come() {
+        let mut shard = Shard::with_group();
+        shard.add_entry("s", 1);
+        shard.apply(&Command::ReadGroup(read("c", 1)));
+        let claim = |consumer, idle_ms| {
+            Query::WouldDeliver(ReadGroup { claim_idle_ms: Some(idle_ms), ..read(consumer, 1) })
+        };
+        shard.wait(1, in_group(1));
+        shard.wait(2, claim("d", 500));
+        shard.wait(3, claim("e", 500));
+        shard.waits.passed(&shard.state, 500);
+        assert_eq!(shard.woken(), [], "it was delivered at 1");
+        shard.waits.passed(&shard.state, 501);
+        assert_eq!(shard.woken(), [2], "one at a time");
+        shard.waits.again(&shard.state, (NodeId(1), 2));
+        shard.waits.remove(&shard.state, (NodeId(1), 2));
+        shard.waits.passed(&shard.state, 501);
+        assert_eq!(shard.woken(), [3]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A shard's waits on one node: kept while it leads. Never decides what a reader is given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::NodeId;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use super::codec::encode_answer;
 use super::registry::Registry;
 use super::{Answered, Message, Tell};
+use crate::clock::LeaderClock;
 use crate::machine::data::{Data, Listener};
 use crate::network::Answer;
 use crate::shard::Group;
@@ -25,8 +27,9 @@ const POLL_KEPT: Duration = Duration::from_secs(1);
 /// node that died is soon there for others.
 const SESSION_KEPT: Duration = Duration::from_secs(4);
 
-/// How often old polls and sessions are looked for.
-const TICK: Duration = Duration::from_millis(250);
+/// How often readers are looked for whose time to take something over has come, and old polls and
+/// sessions.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Who is to be answered.
 pub(crate) enum Replies {
@@ -60,6 +63,7 @@ struct Session {
 
 struct Waits {
     group: Group,
+    clock: Arc<LeaderClock>,
     registry: Registry,
     sessions: BTreeMap<NodeId, Session>,
     listener: Listener,
@@ -68,12 +72,13 @@ struct Waits {
 /// Keeps the waits of a shard until nobody can ask any more.
 pub(crate) async fn serve(
     group: Group,
+    clock: Arc<LeaderClock>,
     listener: Listener,
     mut asked: mpsc::UnboundedReceiver<Asked>,
 ) {
     let mut server = group.raft.server_metrics();
     let (registry, sessions) = (Registry::default(), BTreeMap::new());
-    let mut waits = Waits { group, registry, sessions, listener };
+    let mut waits = Waits { group, clock, registry, sessions, listener };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -199,6 +204,8 @@ impl Waits {
     }
 
     fn tick(&mut self) {
+        let (registry, now_ms) = (&mut self.registry, self.clock.stamp().now_ms);
+        self.group.replica.with::<Data, _>(|data| registry.passed(data.state(), now_ms));
         let is_gone = |session: &Session| session.heard.elapsed() > SESSION_KEPT;
         let gone: Vec<NodeId> =
             self.sessions.iter().filter(|(_, one)| is_gone(one)).map(|(node, _)| *node).collect();

@@ -82,6 +82,10 @@ impl Waiting {
         self.ending.get_or_insert(ending);
     }
 
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.stage, Stage::Waiting)
+    }
+
     /// Whether it was ended by somebody, whom the client is to be told of.
     pub(super) fn was_unblocked(&self) -> bool {
         self.ending == Some(Ending::Unblocked) && matches!(self.stage, Stage::Waiting)

@@ -156,9 +156,9 @@ impl Connection {
     async fn advance(&mut self) {
         loop {
             self.start_requests();
-            let waits = self.queue.is_waiting();
-            self.door.clients.note_waiting(&self.session.client, waits);
-            if !self.queue.take(&mut self.output, &self.door).await {
+            let took = self.queue.take(&mut self.output, &self.door).await;
+            self.door.clients.note_waiting(&self.session.client, self.queue.is_blocked());
+            if !took {
                 return;
             }
         }

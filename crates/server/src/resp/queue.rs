@@ -73,6 +73,13 @@ impl Queue {
         self.waits > 0
     }
 
+    /// Whether a read found nothing and waits.
+    pub(super) fn is_blocked(&self) -> bool {
+        let blocks =
+            |owed: &Owed| matches!(owed, Owed::Answer(question) if question.call.is_blocked());
+        self.waits > 0 && self.owed.iter().any(blocks)
+    }
+
     /// Ends whatever waits, unless there is something already.
     pub(super) fn end_waits(&mut self, ending: Ending) {
         for owed in self.owed.iter_mut().filter(|_| self.waits > 0) {
@@ -161,11 +168,15 @@ impl Queue {
         took
     }
 
-    /// Waits until the oldest thing owed is there.
+    /// Waits until the oldest thing owed is there, or begins or ends to block.
     pub(super) async fn front_done(&mut self) {
-        std::future::poll_fn(|context| match self.owed.front_mut() {
-            Some(Owed::Answer(question)) => question.poll(context),
-            Some(Owed::Written(_)) | None => Poll::Ready(()),
+        let before = self.is_blocked();
+        std::future::poll_fn(|context| {
+            let done = match self.owed.front_mut() {
+                Some(Owed::Answer(question)) => question.poll(context),
+                Some(Owed::Written(_)) | None => Poll::Ready(()),
+            };
+            if self.is_blocked() == before { done } else { Poll::Ready(()) }
         })
         .await;
     }
