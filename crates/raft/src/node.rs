@@ -248,6 +248,20 @@ impl Shards for Node {
         }
     }
 
+    fn read_here(&self, shard: ShardId, query: Query) -> Pending {
+        let group = self.0.running().and_then(|running| running.group(shard));
+        Pending::ready(match group {
+            Some(group) => crate::read::here(&group, &query),
+            None => Err(ProposeError::Expired),
+        })
+    }
+
+    fn leader(&self, shard: ShardId) -> Option<NodeId> {
+        let leader = self.0.running()?.group(shard)?.leader()?;
+        let reached = leader == self.0.options.node || self.0.router.is_connected(leader);
+        reached.then_some(leader)
+    }
+
     fn watch(&self, shard: ShardId, query: Query) -> Watch {
         let running = self.0.running();
         let watcher = running.and_then(|running| running.watcher(shard));

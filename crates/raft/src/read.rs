@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
+use streams::command::Stamp;
 use streams::error::Refusal;
 use streams::query::Query;
 use streams::reply::{Entry, Reply};
@@ -16,6 +17,7 @@ use crate::gateway::{Failed, ReadOutcome};
 use crate::machine::data::Data;
 use crate::node::Reads;
 use crate::shard::Group;
+use crate::shards::{Outcome, ProposeError};
 
 /// How long a leader may take to have applied what a read must see. A leader that lost its majority
 /// may never: whoever asked is told to look for another one, and those behind it don't wait too.
@@ -41,7 +43,7 @@ pub(crate) async fn serve(
         let barrier = barrier(&group, reads).await;
         for one in waiting.drain(..) {
             let outcome = match &barrier {
-                Ok(()) => answer(&group, &clock, &one.queries),
+                Ok(()) => answer(&group, clock.stamp(), &one.queries),
                 Err(failed) => Err(failed.clone()),
             };
             drop(one.answer.send(outcome));
@@ -71,8 +73,14 @@ async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
     }
 }
 
-fn answer(group: &Group, clock: &LeaderClock, queries: &[Query]) -> ReadOutcome {
-    let stamp = clock.stamp();
+/// Answers from what this replica has applied, whoever leads, at the time that the shard had then:
+/// stamps are the leader's.
+pub(crate) fn here(group: &Group, query: &Query) -> Outcome {
+    let answered = answer(group, Stamp { now_ms: 0 }, std::slice::from_ref(query));
+    answered.ok().and_then(|mut replies| replies.pop()).ok_or(ProposeError::Stopped)
+}
+
+fn answer(group: &Group, stamp: Stamp, queries: &[Query]) -> ReadOutcome {
     let answered: Result<Vec<Reply<Entry>>, _> = queries
         .iter()
         .map(|query| match group.slots.own(query.keys()) {

@@ -24,6 +24,19 @@ pub trait Shards: Send + Sync + 'static {
     /// Asks behind a read barrier.
     fn read(&self, shard: ShardId, query: Query) -> Pending;
 
+    /// Asks this node's own replica for what it has applied: no barrier, and perhaps not the newest.
+    fn read_here(&self, shard: ShardId, query: Query) -> Pending {
+        self.read(shard, query)
+    }
+
+    /// Who leads a shard, as far as this node knows, and can be reached.
+    fn leader(&self, shard: ShardId) -> Option<NodeId> {
+        let status = self.outline();
+        let leader = status.shards.iter().find(|it| it.shard == shard)?.leader;
+        let reached = |id: &NodeId| status.peers.iter().any(|it| it.node == *id && it.connected);
+        leader.filter(reached)
+    }
+
     /// Waits at the shard's leader until it is worth asking a query (again): a [`Query::Read`] whose
     /// places are ids, or a [`Query::WouldDeliver`].
     fn watch(&self, shard: ShardId, query: Query) -> Watch;

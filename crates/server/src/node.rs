@@ -108,6 +108,7 @@ struct Listeners {
 /// The ports for clients.
 struct ClientListeners {
     resp: TcpListener,
+    resp_cluster: TcpListener,
     grpc: TcpListener,
 }
 
@@ -116,6 +117,7 @@ impl Listeners {
         Ok(Self {
             clients: ClientListeners {
                 resp: ports::bind("resp", listen.resp)?,
+                resp_cluster: ports::bind("resp_cluster", listen.resp_cluster)?,
                 grpc: ports::bind("grpc", listen.grpc)?,
             },
             http: ports::bind("http", listen.http)?,

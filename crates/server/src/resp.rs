@@ -14,6 +14,7 @@ mod listener;
 mod pause;
 mod queue;
 mod reply;
+mod route;
 mod session;
 mod settings;
 mod statistics;

@@ -62,6 +62,11 @@ impl Node {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// `HOST:PORT` for cluster-aware clients of RESP.
+    pub fn resp_cluster(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 1)
+    }
+
     /// `HOST:PORT` for gRPC.
     pub fn grpc(&self) -> String {
         format!("127.0.0.1:{}", self.port + 2)

@@ -93,6 +93,7 @@ pub(crate) fn quit(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> 
 pub(crate) fn reset(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
     turn.session.protocol = Protocol::Resp2;
     turn.session.replies = Replies::On;
+    turn.session.reads_here = false;
     turn.session.authenticate(turn.door, turn.door.options.password.is_none());
     turn.session.client.say(|said| {
         said.name.clear();
@@ -172,6 +173,7 @@ pub(crate) fn hello(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxErr
 
 fn greet(turn: &mut Turn<'_>, protocol: Protocol) {
     let id = turn.session.client.id;
+    let mode = turn.door.options.port.mode();
     turn.out.switch(protocol);
     let out = &mut turn.out;
     out.map(7);
@@ -183,7 +185,7 @@ fn greet(turn: &mut Turn<'_>, protocol: Protocol) {
     out.integer(if protocol == Protocol::Resp3 { 3 } else { 2 });
     out.bulk("id");
     out.unsigned(id);
-    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+    for (name, value) in [("mode", mode), ("role", "master")] {
         out.bulk(name);
         out.bulk(value);
     }

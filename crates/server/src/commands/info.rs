@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use super::arguments::{Args, is_word};
+use super::cluster;
 use super::connection::REDIS_VERSION;
-use crate::resp::{Doc, Door, Group, SyntaxError, Turn};
+use crate::resp::{Doc, Door, Group, Port, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
     summary: "Describes this node, all of it or by section.",
@@ -51,7 +52,7 @@ static SECTIONS: &[Section] = &[
     asked_for("Commandstats", command_statistics),
     usual("Errorstats", error_statistics),
     asked_for("Latencystats", latency_statistics),
-    usual("Cluster", cluster),
+    usual("Cluster", cluster_enabled),
     usual("Weir", weir),
 ];
 
@@ -77,10 +78,11 @@ pub(crate) fn info(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxErro
 fn server(text: &mut String, door: &Door) -> std::fmt::Result {
     let status = door.shards.outline();
     let uptime = door.now_ms().saturating_sub(door.started_ms) / 1000;
-    write!(text, "redis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\nserver_name:weir\r\n")?;
+    let mode = door.options.port.mode();
+    write!(text, "redis_version:{REDIS_VERSION}\r\nredis_mode:{mode}\r\nserver_name:weir\r\n")?;
     write!(text, "os:{} {}\r\n", std::env::consts::OS, std::env::consts::ARCH)?;
     write!(text, "arch_bits:{}\r\nprocess_id:{}\r\n", usize::BITS, std::process::id())?;
-    write!(text, "run_id:{:032x}{:08x}\r\n", status.cluster.0, door.options.node.0)?;
+    write!(text, "run_id:{}\r\n", cluster::node_name(status.cluster, door.options.node))?;
     write!(text, "tcp_port:{}\r\n", door.address.port())?;
     write!(text, "uptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n", uptime / 86_400)
 }
@@ -184,8 +186,8 @@ fn replication(text: &mut String, door: &Door) -> std::fmt::Result {
     write!(text, "master_repl_offset:{applied}\r\n")
 }
 
-fn cluster(text: &mut String, _: &Door) -> std::fmt::Result {
-    text.write_str("cluster_enabled:0\r\n")
+fn cluster_enabled(text: &mut String, door: &Door) -> std::fmt::Result {
+    write!(text, "cluster_enabled:{}\r\n", u8::from(door.options.port == Port::Cluster))
 }
 
 fn weir(text: &mut String, door: &Door) -> std::fmt::Result {

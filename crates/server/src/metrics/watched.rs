@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::ShardId;
+use base::{NodeId, ShardId};
 use raft::{NodeStatus, Pending, Shards, Watch};
 use streams::command::Command;
 use streams::query::Query;
@@ -33,6 +33,14 @@ impl Shards for Watched {
             }
         }
         self.shards.read(shard, query)
+    }
+
+    fn read_here(&self, shard: ShardId, query: Query) -> Pending {
+        self.shards.read_here(shard, query)
+    }
+
+    fn leader(&self, shard: ShardId) -> Option<NodeId> {
+        self.shards.leader(shard)
     }
 
     fn watch(&self, shard: ShardId, query: Query) -> Watch {

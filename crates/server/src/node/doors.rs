@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::grpc::{self, NodeMembers};
 use crate::http::Pages;
-use crate::resp;
+use crate::resp::{self, Port};
 
 /// Open doors.
 pub(super) struct Doors {
@@ -42,9 +42,14 @@ impl Doors {
             }
         });
         let (shards, clock) = (pages.shards().expect("as before"), Arc::clone(&world.clock));
-        let resp = resp::Service::new(listeners.resp, resp_options(config), shards, clock);
-        let resp = tokio::spawn(resp.map_err(cannot)?.run(stopping.clone()));
-        Ok(Self { stopping, tasks: vec![grpc, resp] })
+        let mut tasks = vec![grpc];
+        let ports = [(listeners.resp, Port::Any), (listeners.resp_cluster, Port::Cluster)];
+        for (listener, port) in ports {
+            let (shards, clock) = (Arc::clone(&shards), Arc::clone(&clock));
+            let resp = resp::Service::new(listener, resp_options(config, port), shards, clock);
+            tasks.push(tokio::spawn(resp.map_err(cannot)?.run(stopping.clone())));
+        }
+        Ok(Self { stopping, tasks })
     }
 
     /// Takes nothing new, and waits (so long at most) until what was taken is answered.
@@ -57,11 +62,11 @@ impl Doors {
     }
 }
 
-fn resp_options(config: &Config) -> resp::Options {
+fn resp_options(config: &Config, port: Port) -> resp::Options {
     let limits = &config.node.limits;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     resp::Options {
-        port: resp::Port::Any,
+        port,
         node: config.node.id,
         password: config.node.security.password.clone(),
         entry_bytes_max: size(limits.entry_bytes_max),

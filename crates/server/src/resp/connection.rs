@@ -28,6 +28,7 @@ use super::error::{Asked, SyntaxError};
 use super::limits;
 use super::queue::{Question, Queue};
 use super::reply::Nothing;
+use super::route::{Way, way};
 use super::session::{Replies, Session, Turn};
 use super::table::{Run, Spec, by_path, find};
 use crate::commands::{Args, is_word};
@@ -407,11 +408,19 @@ impl Connection {
     fn start(&mut self, spec: &'static Spec) {
         let (shards, args) = (&self.door.shards, &self.args);
         let mut changes = matches!(spec.run, Run::Write(_));
+        let way = match way(&self.door, &self.session, spec, args) {
+            Ok(way) => way,
+            Err(error) => return self.reject(spec, &error),
+        };
         let asked = match &spec.run {
             Run::Local(run) => return self.answer(spec, *run),
-            Run::Read(parse) => {
-                parse(args).map(|query| (Call::read(shards, query), Asked::Read, Nothing::Array))
-            }
+            Run::Read(parse) => parse(args).map(|query| {
+                let call = match way {
+                    Way::Shards => Call::read(shards, query),
+                    Way::Here(shard) => Call::One(shards.read_here(shard, query)),
+                };
+                (call, Asked::Read, Nothing::Array)
+            }),
             Run::Write(parse) => parse(args)
                 .and_then(|command| fitting(command, self.door.options.entry_bytes_max))
                 .map(|command| (Call::write(shards, command), Asked::Write, Nothing::String)),
@@ -450,11 +459,14 @@ impl Connection {
                     outcome,
                 });
             }
-            Err(error) => {
-                self.door.note_done(spec, Duration::ZERO, true);
-                self.refuse(&error.to_string());
-            }
+            Err(error) => self.reject(spec, &error),
         }
+    }
+
+    /// Answers a request that asks nobody with what is wrong.
+    fn reject(&mut self, spec: &'static Spec, error: &SyntaxError) {
+        self.door.note_done(spec, Duration::ZERO, true);
+        self.refuse(&error.to_string());
     }
 
     /// Answers a request without asking anybody.

@@ -21,6 +21,18 @@ use crate::config::Password;
 pub enum Port {
     /// For any client: this node answers for any key, and says that it is no cluster.
     Any,
+    /// For clients that know clusters: they are told which node leads a key's shard.
+    Cluster,
+}
+
+impl Port {
+    /// As HELLO and INFO name it.
+    pub(crate) fn mode(self) -> &'static str {
+        match self {
+            Self::Any => "standalone",
+            Self::Cluster => "cluster",
+        }
+    }
 }
 
 /// What a RESP port is given.

@@ -131,6 +131,12 @@ pub(crate) enum SyntaxError {
          node's own file"
     )]
     NoRewrite,
+    #[error("ERR This instance has cluster support disabled")]
+    ClusterDisabled,
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot,
+    #[error("MOVED {slot} {address}")]
+    Moved { slot: u16, address: String },
     #[error("ERR DB index is out of range")]
     DbIndex,
     #[error("ERR Invalid command specified")]

@@ -26,6 +26,8 @@ pub(crate) struct Session {
     /// The client said QUIT: the connection ends when it has its replies.
     pub(crate) quitting: bool,
     pub(crate) replies: Replies,
+    /// READONLY: this node may answer reads from what it has applied.
+    pub(crate) reads_here: bool,
     /// What other connections may see of this one.
     pub(crate) client: Arc<Client>,
 }
@@ -33,8 +35,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(door: &Door, client: Arc<Client>) -> Self {
         let (protocol, authenticated) = (Protocol::Resp2, false);
-        let (quitting, replies) = (false, Replies::On);
-        let mut session = Self { protocol, authenticated, quitting, replies, client };
+        let (quitting, replies, reads_here) = (false, Replies::On, false);
+        let mut session = Self { protocol, authenticated, quitting, replies, reads_here, client };
         session.authenticate(door, door.options.password.is_none());
         session
     }

@@ -9,8 +9,8 @@ use super::error::SyntaxError;
 use super::session::Turn;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
-    Args, client, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim, xdel,
-    xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
+    Args, client, cluster, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim,
+    xdel, xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
 };
 
 /// One command.
@@ -102,6 +102,7 @@ pub(crate) struct Doc {
 /// The family of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
+    Cluster,
     Connection,
     Generic,
     Server,
@@ -111,6 +112,7 @@ pub(crate) enum Group {
 impl Group {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Cluster => "cluster",
             Self::Connection => "connection",
             Self::Generic => "generic",
             Self::Server => "server",
@@ -136,8 +138,10 @@ use Run::{Container, Local, Read, Write};
 #[rustfmt::skip]
 static COMMANDS: &[Spec] = &[
     //   name         arity keys         flags     run                         doc
+    spec("ASKING",        1, Keys::None, FAST,     Local(cluster::asking),     &cluster::ASKING),
     spec("AUTH",         -2, Keys::None, NO_AUTH,  Local(connection::auth),    &connection::AUTH),
     spec("CLIENT",       -2, Keys::None, NONE,     Container(CLIENT),          &client::DOC),
+    spec("CLUSTER",      -2, Keys::None, NONE,     Container(CLUSTER),         &cluster::DOC),
     spec("COMMAND",      -1, Keys::None, NONE,     Container(COMMAND),         &command::DOC),
     spec("CONFIG",       -2, Keys::None, NONE,     Container(CONFIG),          &config::DOC),
     spec("DBSIZE",        1, Keys::None, FAST,     Read(keys::count),          &keys::DBSIZE),
@@ -148,6 +152,8 @@ static COMMANDS: &[Spec] = &[
     spec("INFO",         -1, Keys::None, NONE,     Local(info::info),          &info::DOC),
     spec("PING",         -1, Keys::None, FAST,     Local(connection::ping),    &connection::PING),
     spec("QUIT",         -1, Keys::None, NO_AUTH,  Local(connection::quit),    &connection::QUIT),
+    spec("READONLY",      1, Keys::None, FAST,     Local(cluster::read_only),  &cluster::READONLY),
+    spec("READWRITE",     1, Keys::None, FAST,     Local(cluster::read_write), &cluster::READWRITE),
     spec("RESET",         1, Keys::None, NO_AUTH,  Local(connection::reset),   &connection::RESET),
     spec("SELECT",        2, Keys::None, FAST,     Local(connection::select),  &connection::SELECT),
     spec("TIME",          1, Keys::None, FAST,     Local(info::time),          &info::TIME),
@@ -193,6 +199,19 @@ static CLIENT: &[Spec] = &[
     spec("TRACKINGINFO",   2, Keys::None, NONE,    Local(client::tracking_info),    &client::TRACKINGINFO),
     spec("UNBLOCK",       -3, Keys::None, NONE,    Local(client::unblock),          &client::UNBLOCK),
     spec("UNPAUSE",        2, Keys::None, NONE,    Local(client::unpause),          &client::UNPAUSE),
+];
+
+#[rustfmt::skip]
+static CLUSTER: &[Spec] = &[
+    spec("HELP",          2, Keys::None, NONE,     Local(cluster::help),       &cluster::HELP_DOC),
+    spec("INFO",          2, Keys::None, NONE,     Local(cluster::info),       &cluster::INFO),
+    spec("KEYSLOT",       3, Keys::None, NONE,     Local(cluster::key_slot),   &cluster::KEYSLOT),
+    spec("LINKS",         2, Keys::None, NONE,     Local(cluster::links),      &cluster::LINKS),
+    spec("MYID",          2, Keys::None, NONE,     Local(cluster::my_id),      &cluster::MYID),
+    spec("MYSHARDID",     2, Keys::None, NONE,     Local(cluster::my_shard_id), &cluster::MYSHARDID),
+    spec("NODES",         2, Keys::None, NONE,     Local(cluster::nodes),      &cluster::NODES),
+    spec("SHARDS",        2, Keys::None, NONE,     Local(cluster::shards),     &cluster::SHARDS),
+    spec("SLOTS",         2, Keys::None, NONE,     Local(cluster::slots),      &cluster::SLOTS),
 ];
 
 #[rustfmt::skip]

@@ -1,6 +1,7 @@
 //! Shards without replicas: plain states, applied at once, or held back until a test lets go.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base::{Clock, ClusterId, ManualClock, NodeId, ShardId};
@@ -10,6 +11,7 @@ use streams::query::Query;
 use streams::reply::{EntryRef, Reply};
 use streams::{Blocks, State};
 use tokio::sync::{mpsc, oneshot};
+use topology::ShardMap;
 
 /// As many as it takes for two keys to be apart.
 const SHARDS_COUNT: u16 = 4;
@@ -29,6 +31,10 @@ pub(crate) struct LoneShards {
     held: Mutex<Option<Vec<Held>>>,
     failing: Mutex<Option<ProposeError>>,
     waits: Vec<Mutex<Waits>>,
+    /// What the node knows of the cluster.
+    status: Mutex<NodeStatus>,
+    /// Reads that were asked of this node's own replicas.
+    asked_here: AtomicUsize,
 }
 
 /// Those who wait at a shard: all of them are woken when it is worth asking.
@@ -67,7 +73,27 @@ impl LoneShards {
     pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
         let states = (0..SHARDS_COUNT).map(|_| Mutex::new(State::new())).collect();
         let waits = (0..SHARDS_COUNT).map(|_| Waits::new()).collect();
-        Self { states, clock, held: Mutex::new(None), failing: Mutex::new(None), waits }
+        let (cluster, node) = (ClusterId(7), NodeId(1));
+        let status = NodeStatus { cluster, node, ready: true, ..NodeStatus::default() };
+        Self {
+            states,
+            clock,
+            held: Mutex::new(None),
+            failing: Mutex::new(None),
+            waits,
+            status: Mutex::new(status),
+            asked_here: AtomicUsize::new(0),
+        }
+    }
+
+    /// Changes what the node knows of the cluster.
+    pub(crate) fn learn(&self, change: impl FnOnce(&mut NodeStatus)) {
+        change(&mut self.status.lock().unwrap());
+    }
+
+    /// How many reads were asked of this node's own replicas.
+    pub(crate) fn asked_here(&self) -> usize {
+        self.asked_here.load(Ordering::SeqCst)
     }
 
     /// How many wait.
@@ -153,6 +179,11 @@ impl Shards for LoneShards {
         self.ask(shard, Asked::Read(query))
     }
 
+    fn read_here(&self, shard: ShardId, query: Query) -> Pending {
+        self.asked_here.fetch_add(1, Ordering::SeqCst);
+        self.read(shard, query)
+    }
+
     fn watch(&self, shard: ShardId, query: Query) -> Watch {
         let at = usize::from(shard.0);
         let state = self.states[at].lock().unwrap();
@@ -163,7 +194,7 @@ impl Shards for LoneShards {
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {
-        ShardId(topology::slot_of(key).0 % SHARDS_COUNT)
+        ShardMap::new(SHARDS_COUNT).unwrap().shard_of(key)
     }
 
     fn shards(&self) -> Vec<ShardId> {
@@ -171,7 +202,6 @@ impl Shards for LoneShards {
     }
 
     fn status(&self) -> NodeStatus {
-        let (cluster, node) = (ClusterId(7), NodeId(1));
-        NodeStatus { cluster, node, ready: true, ..NodeStatus::default() }
+        self.status.lock().unwrap().clone()
     }
 }

@@ -5,6 +5,7 @@
 mod blocking;
 mod client;
 mod clients;
+mod cluster;
 mod commands;
 mod connection;
 mod door;
