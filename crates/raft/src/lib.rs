@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod checkpoint;
 mod clock;
+mod expire;
 mod forming;
 mod gateway;
 pub mod limits;

@@ -213,6 +213,8 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
             | Command::ConsumerDelete { key, group, consumer } => {
                 key.len() + group.len() + consumer.len()
             }
-            Command::Void | Command::Misplaced => 0,
+            Command::Expire { key, .. } | Command::Persist { key } => key.len(),
+            Command::Rename { key, to, .. } | Command::Copy { key, to, .. } => key.len() + to.len(),
+            Command::Flush | Command::ExpireDue | Command::Void | Command::Misplaced => 0,
         }
 }

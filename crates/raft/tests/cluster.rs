@@ -12,7 +12,7 @@ use bytes::Bytes;
 use raft::network::grpc::GrpcLink;
 use raft::{Driver, Member, Node, Options, Outcome, Shards, World};
 use store::Memory;
-use streams::command::{Add, AddId, Command};
+use streams::command::{Add, AddId, Command, ExpireOnly, When};
 use streams::error::Refusal;
 use streams::query::Query;
 use streams::reply::Reply;
@@ -235,6 +235,48 @@ async fn a_cluster_that_was_stopped_goes_on_where_it_was() {
         assert_eq!(length(&cluster.nodes[&ids[2]], number).await, Ok(Reply::Count(5)));
     }
     cluster.agree().await;
+    for id in &ids {
+        cluster.stop(*id).await;
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_goes_though_nobody_asks_for_it() {
+    let mut cluster = Cluster::new().await;
+    cluster.ready().await;
+    let ids: Vec<NodeId> = cluster.nodes.keys().copied().collect();
+    let node = cluster.nodes[&ids[0]].clone();
+    let shard = node.shard_of(&key(0));
+    for number in 0..6 {
+        assert!(matches!(write(&node, number, 1).await, Ok(Reply::Added(_))));
+    }
+    let expire =
+        |ms| Command::Expire { key: key(0), when: When::InMs(ms), only: ExpireOnly::Always };
+    assert_eq!(node.write(shard, expire(3_600_000)).await, Ok(Reply::Count(1)));
+    let applied = |node: &Node| {
+        let status = node.outline();
+        status.shards.iter().find(|one| one.shard == shard).unwrap().applied_index
+    };
+    // Nothing is proposed for a time that is far away, but perhaps by a new leader.
+    cluster.agree().await;
+    let before = applied(&node);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(applied(&node) < before + 5);
+
+    assert_eq!(node.write(shard, expire(500)).await, Ok(Reply::Count(1)));
+    cluster.agree().await;
+    let set = applied(&node);
+    let gone = async {
+        while applied(&node) == set {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("a tick in time");
+    assert_eq!(length(&node, 0).await, Ok(Reply::Count(0)));
+    cluster.agree().await;
+    // One tick, and none after it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(applied(&node) < set + 5);
     for id in &ids {
         cluster.stop(*id).await;
     }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use base::ShardId;
 use bytes::Bytes;
 use raft::{Outcome, Pending, ProposeError, Shards};
+use streams::PLACE_BITS;
 use streams::command::{Command, Most, ReadFrom, ReadGroup};
 use streams::query::Query;
 use streams::reply::{Delivery, Entry, Reply};
@@ -28,6 +29,7 @@ pub(crate) enum Call {
     Many(Many),
     Look(Look),
     Wait(Box<Waiting>),
+    Scan(Scan),
 }
 
 impl Call {
@@ -44,15 +46,23 @@ impl Call {
                 let parts = split(&**shards, keys, |key| key);
                 Self::of(parts, Merge::Sum, false, |shard, keys| ask(shard, Query::Exists { keys }))
             }
-            Query::KeysCount => {
-                let parts = shards.shards().into_iter().map(|shard| (shard, ())).collect();
-                Self::of(parts, Merge::Sum, false, |shard, ()| ask(shard, Query::KeysCount))
+            Query::KeysCount => Self::ask_all(shards, Merge::Sum, &query),
+            Query::Keys { .. } => Self::ask_all(shards, Merge::Keys, &query),
+            Query::KeyAt { place } => Self::ask_all(shards, Merge::Any(place), &query),
+            Query::Scan { place, count, pattern } => {
+                Self::Scan(Scan::start(shards, place, count, pattern))
             }
             query => {
                 let shard = shard_of(shards.as_ref(), query.keys());
                 Self::One(ask(shard, query))
             }
         }
+    }
+
+    /// Asks every shard the same.
+    fn ask_all(shards: &Arc<dyn Shards>, merge: Merge, query: &Query) -> Self {
+        let parts = shards.shards().into_iter().map(|shard| (shard, ())).collect();
+        Self::of(parts, merge, false, |shard, ()| shards.read(shard, query.clone()))
     }
 
     /// Proposes to each shard concerned.
@@ -63,6 +73,10 @@ impl Call {
                 Self::of(parts, Merge::Sum, true, |shard, keys| {
                     shards.write(shard, Command::Remove { keys })
                 })
+            }
+            Command::Flush => {
+                let parts = shards.shards().into_iter().map(|shard| (shard, ())).collect();
+                Self::of(parts, Merge::Done, true, |shard, ()| shards.write(shard, Command::Flush))
             }
             command => {
                 let shard = shard_of(shards.as_ref(), command.keys());
@@ -150,6 +164,7 @@ impl Future for Call {
                 Self::One(pending) => return Pin::new(pending).poll(context),
                 Self::Many(many) => return many.poll(context),
                 Self::Wait(waiting) => return waiting.poll(context),
+                Self::Scan(scan) => return scan.poll(context),
                 Self::Look(look) => match std::task::ready!(look.poll(context)) {
                     Ok(many) => *self = Self::Many(many),
                     Err(outcome) => return Poll::Ready(outcome),
@@ -274,10 +289,55 @@ fn nothing_to_deliver(read: ReadGroup) -> Reply<Entry> {
     Reply::Streams(named.collect())
 }
 
+/// One step through the keys of one shard. A cursor is its place among the shards, and behind that
+/// the place in it.
+pub(crate) struct Scan {
+    pending: Pending,
+    shard_at: u64,
+    shards_count: u64,
+}
+
+impl Scan {
+    fn start(shards: &Arc<dyn Shards>, cursor: u64, count: u64, pattern: Option<Bytes>) -> Self {
+        let all = shards.shards();
+        let shard_at = cursor >> PLACE_BITS;
+        let place = cursor & ((1 << PLACE_BITS) - 1);
+        let shard = usize::try_from(shard_at).ok().and_then(|at| all.get(at));
+        let pending = match shard {
+            Some(shard) => shards.read(*shard, Query::Scan { place, count, pattern }),
+            None => Pending::ready(Ok(Reply::Scanned { next: 0, keys: Vec::new() })),
+        };
+        Self { pending, shard_at, shards_count: all.len() as u64 }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        let outcome = std::task::ready!(Pin::new(&mut self.pending).poll(context));
+        Poll::Ready(outcome.map(|reply| match reply {
+            Reply::Scanned { next, keys } => Reply::Scanned { next: self.cursor(next), keys },
+            other => other,
+        }))
+    }
+
+    /// Where to go on, when the shard says where in itself.
+    fn cursor(&self, next: u64) -> u64 {
+        match next {
+            0 if self.shard_at + 1 < self.shards_count => (self.shard_at + 1) << PLACE_BITS,
+            0 => 0,
+            place => self.shard_at << PLACE_BITS | place,
+        }
+    }
+}
+
 /// How the answers of several shards become one.
 enum Merge {
     /// Counts are added up.
     Sum,
+    /// Nothing more to say than that all have done it.
+    Done,
+    /// Keys are put together.
+    Keys,
+    /// The answer of one that has any, beginning with a shard that the number chooses.
+    Any(u64),
     /// Entries by stream, in the order in which the caller named the streams (and which part each
     /// belongs to), up to what one read may give.
     Streams(Vec<(usize, Bytes)>, Most),
@@ -290,6 +350,19 @@ impl Merge {
                 Reply::Count(count) => sum + count,
                 _ => sum,
             })),
+            Self::Done => Reply::Ok,
+            Self::Keys => {
+                let keys = replies.into_iter().filter_map(|reply| match reply {
+                    Reply::Keys(keys) => Some(keys),
+                    _ => None,
+                });
+                Reply::Keys(keys.flatten().collect())
+            }
+            Self::Any(from) => {
+                let from = usize::try_from(from % replies.len().max(1) as u64).unwrap_or(0);
+                let mut around = replies.iter().cycle().skip(from).take(replies.len());
+                around.find(|reply| **reply != Reply::NoKey).cloned().unwrap_or(Reply::NoKey)
+            }
             Self::Streams(order, _) if replies.iter().any(is_claim) => {
                 let streams = in_order(order, replies.into_iter().map(deliveries));
                 Reply::Deliveries(streams)

@@ -96,6 +96,7 @@ impl Stream {
         }
         self.checkpoint_index(parts);
         self.checkpoint_tail(parts);
+        self.checkpoint_expiry(parts);
         for name in std::mem::take(&mut self.changed.groups) {
             self.checkpoint_group(&name, parts);
         }
@@ -137,6 +138,19 @@ impl Stream {
             None => {}
         }
         self.changed.tail_stored = self.tail.is_some();
+    }
+
+    fn checkpoint_expiry(&mut self, parts: &mut CheckpointParts) {
+        if !std::mem::take(&mut self.changed.expiry) {
+            return;
+        }
+        let key = PartKey::Expiry(self.number).encode();
+        match self.expires_ms {
+            Some(expires_ms) => parts.put.push((key, stored::put_expiry(expires_ms))),
+            None if self.changed.expiry_stored => parts.removed.push(key),
+            None => {}
+        }
+        self.changed.expiry_stored = self.expires_ms.is_some();
     }
 
     fn checkpoint_group(&mut self, name: &Bytes, parts: &mut CheckpointParts) {
@@ -199,6 +213,13 @@ impl Loader {
                 stream.tail = Some(stored::read_tail(value)?);
                 stream.changed.tail_stored = true;
             }
+            PartKey::Expiry(number) => {
+                let expires_ms = stored::read_expiry(value)?;
+                let stream = self.stream(number)?;
+                stream.expires_ms = Some(expires_ms);
+                stream.changed.expiry_stored = true;
+                self.state.expiring.insert((expires_ms, number));
+            }
             PartKey::Group(number, group) => {
                 let (name, group) = stored::read_group(group, value)?;
                 if self.stream(number)?.groups.insert(name, group).is_some() {
@@ -236,7 +257,7 @@ impl Loader {
             return Err(damaged("length of a stream"));
         }
         let number = stream.number;
-        let key_is_new = self.state.names.insert(stream.key.clone(), number).is_none();
+        let key_is_new = self.state.insert_name(stream.key.clone(), number);
         let number_is_new = self.state.streams.insert(number, Box::new(stream)).is_none();
         if key_is_new && number_is_new && number.0 < self.state.stream_next {
             Ok(())

@@ -50,6 +50,18 @@ impl<K: Ord + Copy, V, const MAX: usize> Default for ChunkMap<K, V, MAX> {
 }
 
 impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
+    /// The same items, as no checkpoint has them.
+    pub(crate) fn copy(&self) -> Self
+    where
+        V: Copy,
+    {
+        let mut copy = Self::default();
+        for (key, value) in self.iter() {
+            copy.insert(*key, *value);
+        }
+        copy
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -26,6 +26,11 @@ pub(crate) trait Put {
         self.put_u8(value.to_le_bytes()[0]);
     }
 
+    /// Low numbers of either sign are short: 0, -1, 1, -2, ...
+    fn put_signed(&mut self, value: i64) {
+        self.put_number(((value << 1) ^ (value >> 63)).cast_unsigned());
+    }
+
     fn put_size(&mut self, value: usize) {
         self.put_number(value as u64);
     }
@@ -134,6 +139,11 @@ impl Reader {
             .ok_or_else(|| self.damaged("number"))?;
         self.at += length;
         Ok(value)
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64, Fault> {
+        let value = self.number()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, Fault> {

@@ -53,6 +53,18 @@ pub enum Command {
     AutoClaim(AutoClaim),
     /// DEL, UNLINK: all keys belong to this shard.
     Remove { keys: Vec<Bytes> },
+    /// EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT.
+    Expire { key: Bytes, when: When, only: ExpireOnly },
+    /// PERSIST.
+    Persist { key: Bytes },
+    /// RENAME and RENAMENX: both keys belong to this shard.
+    Rename { key: Bytes, to: Bytes, only_new: bool },
+    /// COPY: the same.
+    Copy { key: Bytes, to: Bytes, replace: bool },
+    /// FLUSHALL and FLUSHDB, for this shard.
+    Flush,
+    /// The leader's tick: what has expired by now goes, so much at a time.
+    ExpireDue,
     /// Stands in for a command whose deadline passed before it was applied: it will never be.
     Void,
     /// Stands in for a command that came to a shard that doesn't own its keys: it is refused, under
@@ -75,13 +87,18 @@ impl Command {
             | Self::GroupDestroy { key, .. }
             | Self::ConsumerCreate { key, .. }
             | Self::ConsumerDelete { key, .. }
-            | Self::Ack { key, .. } => (Some(key), &[], &[]),
+            | Self::Ack { key, .. }
+            | Self::Expire { key, .. }
+            | Self::Persist { key } => (Some(key), &[], &[]),
             Self::Nack(nack) => (Some(&nack.key), &[], &[]),
             Self::Claim(claim) => (Some(&claim.key), &[], &[]),
             Self::AutoClaim(claim) => (Some(&claim.key), &[], &[]),
+            Self::Rename { key, to, .. } | Self::Copy { key, to, .. } => {
+                (Some(key), std::slice::from_ref(to), &[])
+            }
             Self::Remove { keys } => (None, keys, &[]),
             Self::ReadGroup(read) => (None, &[], &read.streams),
-            Self::Void | Self::Misplaced => (None, &[], &[]),
+            Self::Flush | Self::ExpireDue | Self::Void | Self::Misplaced => (None, &[], &[]),
         };
         one.into_iter().chain(many).chain(read.iter().map(|(key, _)| key))
     }
@@ -254,6 +271,32 @@ pub struct AutoClaim {
     /// At most this many entries, those that are gone included; at least 1.
     pub count: u64,
     pub just_id: bool,
+}
+
+/// When a key is to expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So many milliseconds from now, or ago.
+    InMs(i64),
+    /// At this Unix time in milliseconds.
+    AtMs(i64),
+}
+
+/// What must hold for a key's time to be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpireOnly {
+    #[default]
+    Always,
+    /// NX: it has no time.
+    WithoutTime,
+    /// XX: it has one.
+    WithTime,
+    /// GT: it has an earlier one.
+    Later,
+    /// LT: it has a later one, or none.
+    Earlier,
+    /// XX LT: it has a later one.
+    WithTimeEarlier,
 }
 
 /// The leader's clock, put on a command before it enters the log.

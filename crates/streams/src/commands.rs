@@ -3,7 +3,9 @@
 mod ack;
 mod add;
 mod claim;
+mod copy;
 mod delete;
+mod expire;
 mod groups;
 mod keys;
 mod nack;
@@ -69,6 +71,12 @@ impl Call<'_> {
             Command::Claim(claim) => self.claim(claim),
             Command::AutoClaim(claim) => self.auto_claim(claim),
             Command::Remove { keys } => self.remove(keys),
+            Command::Rename { key, to, only_new } => self.rename(key, to, *only_new),
+            Command::Copy { key, to, replace } => self.copy(key, to, *replace),
+            Command::Flush => self.flush(),
+            Command::Expire { key, when, only } => self.expire(key, *when, *only),
+            Command::Persist { key } => self.persist(key),
+            Command::ExpireDue => self.expire_due(),
             Command::Void => Ok(Reply::Nil),
             Command::Misplaced => Err(Refusal::Misplaced.into()),
         }
@@ -91,6 +99,7 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
         Command::Nack(nack) => nack::needs(state, nack),
         Command::Claim(claim) => claim::needs(state, claim),
         Command::AutoClaim(claim) => claim::needs_auto(state, claim),
+        Command::Copy { key, .. } => state.stream(key).map_or_else(Vec::new, copy::needs),
         Command::SetId { .. }
         | Command::GroupCreate { .. }
         | Command::GroupSetId { .. }
@@ -99,6 +108,11 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
         | Command::ConsumerDelete { .. }
         | Command::Ack { .. }
         | Command::Remove { .. }
+        | Command::Rename { .. }
+        | Command::Flush
+        | Command::Expire { .. }
+        | Command::Persist { .. }
+        | Command::ExpireDue
         | Command::Void
         | Command::Misplaced => Vec::new(),
     };

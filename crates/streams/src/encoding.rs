@@ -3,6 +3,7 @@
 
 mod batch;
 mod command;
+mod keys;
 mod query;
 mod reply;
 

@@ -37,6 +37,10 @@ pub enum Refusal {
     Stale,
     /// Too many unanswered replies of one gateway are kept.
     TooManyKept,
+    /// COPY of a stream that is too big to be copied in one step.
+    TooBigToCopy,
+    /// OBJECT FREQ: nothing counts how often a key is asked for.
+    NoFrequency,
     /// The shard that was asked doesn't own the keys: whoever routed the call there is behind.
     Misplaced,
 }

@@ -55,6 +55,33 @@ pub enum Event {
     Removed {
         key: Bytes,
     },
+    /// The key is gone because its time had passed.
+    Expired {
+        key: Bytes,
+    },
+    /// The key is gone with all others.
+    Flushed {
+        key: Bytes,
+    },
+    /// The key's contents moved away, and came to another key.
+    RenamedFrom {
+        key: Bytes,
+    },
+    RenamedTo {
+        key: Bytes,
+    },
+    /// The key is a copy now.
+    Copied {
+        key: Bytes,
+    },
+    /// The key has a time now, or another one.
+    ExpirySet {
+        key: Bytes,
+    },
+    /// The key has no time any more.
+    Persisted {
+        key: Bytes,
+    },
 }
 
 impl Event {
@@ -71,7 +98,14 @@ impl Event {
             | Self::ConsumerCreated { key, .. }
             | Self::ConsumerDeleted { key, .. }
             | Self::Released { key, .. }
-            | Self::Removed { key } => key,
+            | Self::Removed { key }
+            | Self::Expired { key }
+            | Self::Flushed { key }
+            | Self::RenamedFrom { key }
+            | Self::RenamedTo { key }
+            | Self::Copied { key }
+            | Self::ExpirySet { key }
+            | Self::Persisted { key } => key,
         }
     }
 }

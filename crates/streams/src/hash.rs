@@ -88,6 +88,10 @@ impl Hasher {
             let (base, last) = (open.base(), open.last());
             self.block(base, last, tail.number.0, sizes, tail.marks.as_ref(), content);
         }
+        if let Some(expires_ms) = stream.expires_ms {
+            self.buffer.put_raw(b"expires");
+            self.buffer.put_number(expires_ms);
+        }
         self.buffer.put_size(stream.groups.len());
         for (name, group) in &stream.groups {
             self.group(name, group);

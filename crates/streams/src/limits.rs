@@ -24,6 +24,14 @@ pub const KEPT_REPLY_BYTES_MAX: usize = 4 << 20;
 /// several streams shares them. What is past it is left out, as if COUNT had been smaller.
 pub const READ_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes of blocks of a stream that can be copied: they are in memory at once, until a checkpoint
+/// has them.
+pub const COPY_BYTES_MAX: u64 = 64 << 20;
+
+/// Keys that one tick removes at most when their time has passed: what is left waits for the next
+/// one, and is seen by nobody meanwhile.
+pub const EXPIRE_KEYS_MAX: usize = 1000;
+
 /// Pending entries that XAUTOCLAIM looks at, as a multiple of its COUNT; Redis's number.
 pub const AUTO_CLAIM_SCAN_FACTOR: u64 = 10;
 

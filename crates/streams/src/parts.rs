@@ -10,6 +10,7 @@
 //! "s" stream 4 group 1                    its name, place and consumers
 //! "s" stream 4 group 2 chunk u64          a chunk of its pending entries
 //! "s" stream 5 block u64                  a sealed block
+//! "s" stream 60                           when it expires
 //! "x" node u64                            what is known of a gateway
 //! ```
 //! Numbers are big-endian, so that keys sort as what they name does.
@@ -28,6 +29,7 @@ const INDEX: u8 = 2;
 const TAIL: u8 = 3;
 const GROUP: u8 = 4;
 const BLOCK: u8 = 5;
+const EXPIRY: u8 = 60;
 
 const GROUP_META: u8 = 1;
 const GROUP_PENDING: u8 = 2;
@@ -41,6 +43,7 @@ pub(crate) enum PartKey {
     Group(StreamNumber, GroupNumber),
     PendingChunk(StreamNumber, GroupNumber, u64),
     Block(BlockKey),
+    Expiry(StreamNumber),
     Session(NodeId),
 }
 
@@ -64,6 +67,7 @@ impl PartKey {
                 key.push(GROUP_PENDING);
                 key.extend_from_slice(&chunk.to_be_bytes());
             }
+            Self::Expiry(stream) => put(&mut key, stream, EXPIRY, &[]),
             Self::Block(block) => put(&mut key, block.stream, BLOCK, &[block.block.0]),
         }
         Bytes::from(key)
@@ -80,6 +84,7 @@ impl PartKey {
         match (*kind, rest.is_empty()) {
             (META, true) => return Some(Self::Stream(stream)),
             (TAIL, true) => return Some(Self::Tail(stream)),
+            (EXPIRY, true) => return Some(Self::Expiry(stream)),
             _ => {}
         }
         let (number, rest) = split_number(rest)?;
@@ -94,6 +99,11 @@ impl PartKey {
             _ => None,
         }
     }
+}
+
+/// The front of everything of all streams.
+pub(crate) fn streams_prefix() -> Bytes {
+    Bytes::from_static(&[STREAM])
 }
 
 fn put(key: &mut Vec<u8>, stream: StreamNumber, kind: u8, numbers: &[u64]) {

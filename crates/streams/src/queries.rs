@@ -1,6 +1,7 @@
 //! What each question is answered from. Nothing here changes anything.
 
 mod info;
+mod keys;
 mod pending;
 
 use bytes::Bytes;
@@ -15,12 +16,13 @@ use crate::reading::{Budget, Walk};
 use crate::reply::{EntryRef, Reply};
 use crate::state::State;
 use crate::stream::Stream;
+use crate::view::View;
 
-pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query) -> Outcome {
-    let stream_of = |key: &Bytes| state.stream(key).ok_or(Refusal::NoKey);
+pub(crate) fn answer(view: View<'_>, blocks: &Blocks, query: &Query) -> Outcome {
+    let stream_of = |key: &Bytes| view.stream(key).ok_or(Refusal::NoKey);
     let reply = match query {
-        Query::Length { key } => Reply::Count(state.stream(key).map_or(0, |stream| stream.length)),
-        Query::Range { key, start, end, count, reverse } => match (state.stream(key), count) {
+        Query::Length { key } => Reply::Count(view.stream(key).map_or(0, |stream| stream.length)),
+        Query::Range { key, start, end, count, reverse } => match (view.stream(key), count) {
             (None, _) => Reply::Entries(Vec::new()),
             (Some(_), Some(0)) => Reply::Nil,
             (Some(stream), count) => {
@@ -28,8 +30,8 @@ pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query)
                 Reply::Entries(refs(stream, walk.ids(stream, blocks, &mut Budget::unbounded())?))
             }
         },
-        Query::Read { count, most, streams } => read(state, blocks, *count, *most, streams)?,
-        Query::PendingSummary { key, group } => pending::summary(state, key, group)?,
+        Query::Read { count, most, streams } => read(view, blocks, *count, *most, streams)?,
+        Query::PendingSummary { key, group } => pending::summary(view, key, group)?,
         Query::PendingRange { key, group, min_idle_ms, start, end, count, consumer } => {
             let range = pending::Range {
                 min_idle_ms: *min_idle_ms,
@@ -38,22 +40,31 @@ pub(crate) fn answer(state: &State, blocks: &Blocks, now_ms: u64, query: &Query)
                 count: *count,
                 consumer: consumer.as_ref(),
             };
-            pending::range(state, key, group, now_ms, &range)?
+            pending::range(view, key, group, view.now_ms(), &range)?
         }
         Query::Stream { key } => info::stream(stream_of(key)?),
         Query::StreamFull { key, count } => info::stream_full(stream_of(key)?, blocks, *count)?,
         Query::Groups { key } => info::groups(stream_of(key)?),
-        Query::Consumers { key, group } => info::consumers(stream_of(key)?, key, group, now_ms)?,
-        Query::Exists { keys } => {
-            Reply::Count(keys.iter().filter(|key| state.names.contains_key(*key)).count() as u64)
+        Query::Consumers { key, group } => {
+            info::consumers(stream_of(key)?, key, group, view.now_ms())?
         }
-        Query::Type { key } => Reply::Type { exists: state.names.contains_key(key) },
-        Query::KeysCount => Reply::Count(state.keys_count()),
+        Query::Exists { keys } => {
+            Reply::Count(keys.iter().filter(|key| view.has(key)).count() as u64)
+        }
+        Query::Type { key } => Reply::Type { exists: view.has(key) },
+        Query::KeysCount => Reply::Count(view.keys_count()),
         Query::LastIds { keys } => {
-            let last = |key: &Bytes| state.stream(key).map_or(EntryId::MIN, |one| one.last_id);
+            let last = |key: &Bytes| view.stream(key).map_or(EntryId::MIN, |one| one.last_id);
             Reply::Ids(keys.iter().map(last).collect())
         }
-        Query::WouldDeliver(read) => Reply::Count(u64::from(would_deliver(state, now_ms, read)?)),
+        Query::WouldDeliver(read) => Reply::Count(u64::from(would_deliver(view, read)?)),
+        Query::Scan { place, count, pattern } => {
+            keys::scan(view, *place, *count, pattern.as_deref())
+        }
+        Query::Keys { pattern } => keys::all(view, pattern),
+        Query::KeyAt { place } => keys::at(view, *place),
+        Query::Lifetime { key, absolute, in_ms } => keys::lifetime(view, key, *absolute, *in_ms),
+        Query::Object { key, about } => keys::object(view, key, *about)?,
     };
     Ok(reply)
 }
@@ -97,6 +108,11 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
         | Query::Type { .. }
         | Query::KeysCount
         | Query::LastIds { .. }
+        | Query::Scan { .. }
+        | Query::Keys { .. }
+        | Query::KeyAt { .. }
+        | Query::Lifetime { .. }
+        | Query::Object { .. }
         | Query::WouldDeliver(_) => Vec::new(),
     };
     if needs.len() > 1 {
@@ -107,7 +123,7 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
 }
 
 fn read(
-    state: &State,
+    view: View<'_>,
     blocks: &Blocks,
     count: u64,
     most: Most,
@@ -116,7 +132,7 @@ fn read(
     let mut served = Vec::new();
     let mut budget = Budget::new(most);
     for (key, after) in streams {
-        let Some(stream) = state.stream(key).filter(|stream| stream.length > 0) else { continue };
+        let Some(stream) = view.stream(key).filter(|stream| stream.length > 0) else { continue };
         budget.begin(key);
         let ids = match walk_of(stream, *after, count, streams.len()) {
             Some(walk) => walk.within(most).ids(stream, blocks, &mut budget)?,

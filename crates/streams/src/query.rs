@@ -42,6 +42,18 @@ pub enum Query {
     KeysCount,
     /// Each stream's last id, 0-0 where there is none: what `$` stands for when a reader is to wait.
     LastIds { keys: Vec<Bytes> },
+    /// SCAN, for this shard: looks at so many keys from a place on, and at all that share the last
+    /// one's, so that going on where it ended leaves nothing out.
+    Scan { place: u64, count: u64, pattern: Option<Bytes> },
+    /// KEYS, for this shard: all that a pattern covers.
+    Keys { pattern: Bytes },
+    /// RANDOMKEY, for this shard: the key at a place or the next one behind it, around the end.
+    KeyAt { place: u64 },
+    /// TTL and its kin: how long a key is there, or until when; -1 where that has no end, -2 where it
+    /// isn't there.
+    Lifetime { key: Bytes, absolute: bool, in_ms: bool },
+    /// OBJECT and MEMORY USAGE.
+    Object { key: Bytes, about: About },
     /// Whether a group reader of `>` would be given anything, or its consumer has to be made: what
     /// the shell asks before it proposes a [`crate::command::ReadGroup`]. Answered by
     /// [`crate::reply::Reply::Count`] (1 propose, 0 don't) or a refusal.
@@ -61,10 +73,16 @@ impl Query {
             | Self::StreamFull { key, .. }
             | Self::Groups { key }
             | Self::Consumers { key, .. }
-            | Self::Type { key } => (Some(key), &[], &[]),
+            | Self::Type { key }
+            | Self::Lifetime { key, .. }
+            | Self::Object { key, .. } => (Some(key), &[], &[]),
             Self::Exists { keys } | Self::LastIds { keys } => (None, keys, &[]),
             Self::Read { streams, .. } => (None, &[], streams),
-            Self::KeysCount | Self::WouldDeliver(_) => (None, &[], &[]),
+            Self::KeysCount
+            | Self::Scan { .. }
+            | Self::Keys { .. }
+            | Self::KeyAt { .. }
+            | Self::WouldDeliver(_) => (None, &[], &[]),
         };
         let group_read = match self {
             Self::WouldDeliver(read) => read.streams.as_slice(),
@@ -74,6 +92,17 @@ impl Query {
         let group_read = group_read.iter().map(|(key, _)| key);
         one.into_iter().chain(many).chain(read).chain(group_read)
     }
+}
+
+/// What OBJECT and MEMORY USAGE are asked about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    Encoding,
+    References,
+    IdleTime,
+    Frequency,
+    /// What the key's contents take, in bytes.
+    Bytes,
 }
 
 /// From where XREAD reads.

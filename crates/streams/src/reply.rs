@@ -61,6 +61,16 @@ pub enum Reply<E> {
     Consumers(Vec<ConsumerInfo>),
     /// TYPE: whether the key is a stream.
     Type { exists: bool },
+    /// No such key, where that is an answer: OBJECT, MEMORY USAGE, RANDOMKEY.
+    NoKey,
+    /// A number that may be below 0: TTL and its kin.
+    Signed(i64),
+    /// A text: RANDOMKEY, OBJECT ENCODING.
+    Text(Bytes),
+    /// KEYS.
+    Keys(Vec<Bytes>),
+    /// SCAN: where to go on, 0 at the end, and what was found.
+    Scanned { next: u64, keys: Vec<Bytes> },
     /// A deterministic no.
     Refused(Refusal),
 }

@@ -87,6 +87,11 @@ pub(crate) fn resolve(
         Reply::Groups(groups) => Reply::Groups(groups),
         Reply::Consumers(consumers) => Reply::Consumers(consumers),
         Reply::Type { exists } => Reply::Type { exists },
+        Reply::NoKey => Reply::NoKey,
+        Reply::Signed(number) => Reply::Signed(number),
+        Reply::Text(text) => Reply::Text(text),
+        Reply::Keys(keys) => Reply::Keys(keys),
+        Reply::Scanned { next, keys } => Reply::Scanned { next, keys },
         Reply::Refused(refusal) => Reply::Refused(refusal),
     })
 }

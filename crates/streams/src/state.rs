@@ -1,7 +1,7 @@
 //! The state of one shard, and the way in: what a call needs, what it does, what it answers. Which
 //! command does what stands in `commands`, one file a family.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -11,12 +11,14 @@ use crate::commands::{self, Call};
 use crate::error::{Fault, Stop};
 use crate::event::Event;
 use crate::id::{BlockKey, StreamNumber};
+use crate::parts;
+use crate::places::Places;
 use crate::queries;
 use crate::query::Query;
 use crate::reply::{Entry, EntryRef, Reply};
 use crate::resolve;
 use crate::sessions::Sessions;
-use crate::stream::Stream;
+use crate::stream::{Changed, Stream};
 
 /// One shard's streams, groups and sessions.
 ///
@@ -27,8 +29,12 @@ use crate::stream::Stream;
 pub struct State {
     pub(crate) clock: Stamp,
     pub(crate) names: BTreeMap<Bytes, StreamNumber>,
+    /// The same by place, for going through all keys.
+    pub(crate) places: Places,
     /// Boxed: nodes of the map stay small, and a new stream moves none of the others.
     pub(crate) streams: BTreeMap<StreamNumber, Box<Stream>>,
+    /// Streams that expire, by the last millisecond of each.
+    pub(crate) expiring: BTreeSet<(u64, StreamNumber)>,
     pub(crate) stream_next: u64,
     pub(crate) sessions: Sessions,
     /// Streams that changed since the last checkpoint; may name one that is gone.
@@ -68,7 +74,8 @@ impl State {
     }
 
     /// Does what the command says. `blocks` holds at least what [`State::needs`] named. A refusal is
-    /// a reply, and has changed nothing but the clock. After a [`Fault`] the state is good for
+    /// a reply, and has changed nothing but the clock (and what had expired is
+    /// gone). After a [`Fault`] the state is good for
     /// nothing any more.
     pub fn apply(
         &mut self,
@@ -79,6 +86,7 @@ impl State {
         self.clock = self.clock.max(stamp);
         let now_ms = self.clock.now_ms;
         let mut call = Call { state: self, blocks, now_ms, events: Vec::new() };
+        call.expire_named(command);
         match call.run(command) {
             Ok(reply) => Ok(Applied { reply, events: call.events }),
             Err(Stop::Refused(refusal)) => {
@@ -101,7 +109,7 @@ impl State {
         query: &Query,
     ) -> Result<Reply<EntryRef>, Fault> {
         let now_ms = self.clock.max(stamp).now_ms;
-        match queries::answer(self, blocks, now_ms, query) {
+        match queries::answer(self.at(now_ms), blocks, query) {
             Ok(reply) => Ok(reply),
             Err(Stop::Refused(refusal)) => Ok(Reply::Refused(refusal)),
             Err(Stop::Fault(fault)) => Err(fault),
@@ -138,12 +146,23 @@ impl State {
     /// of its streams; `None` where nothing is pending. Where that entry turns out to be gone, the
     /// next one's time comes after the read.
     pub fn claimable_ms(&self, read: &ReadGroup) -> Option<u64> {
-        commands::claimable_ms(self, read)
+        commands::claimable_ms(self.at(self.clock.now_ms), read)
     }
 
     /// The greatest stamp applied.
     pub fn clock(&self) -> Stamp {
         self.clock
+    }
+
+    /// Whether any key has a time at which it expires.
+    pub fn has_expiring(&self) -> bool {
+        !self.expiring.is_empty()
+    }
+
+    /// Whether a key's time has passed by the greater of the shard clock and `stamp`: then
+    /// [`Command::ExpireDue`] has something to do.
+    pub fn is_due(&self, stamp: Stamp) -> bool {
+        self.due(self.clock.max(stamp).now_ms).next().is_some()
     }
 
     /// How many keys there are.
@@ -174,12 +193,102 @@ impl State {
         Some(stream)
     }
 
+    /// Removes a key with everything in it: at once here, in the background in the store. Whether it
+    /// was there.
+    pub(crate) fn drop_stream(&mut self, key: &[u8]) -> bool {
+        let Some(number) = self.remove_name(key) else { return false };
+        if let Some(stream) = self.streams.remove(&number) {
+            if let Some(last_ms) = stream.expires_ms {
+                self.expiring.remove(&(last_ms, number));
+            }
+            if stream.changed.stored {
+                self.dropped_prefixes.push(parts::stream_prefix(number));
+            }
+        }
+        self.dirty.parts += 1;
+        self.dirty.bytes += 16;
+        true
+    }
+
+    /// Removes all keys with everything in them: one record in the store, whatever there was. Gives
+    /// the keys.
+    pub(crate) fn drop_all(&mut self) -> Vec<Bytes> {
+        let names = std::mem::take(&mut self.names);
+        self.places = Places::default();
+        self.expiring.clear();
+        self.streams.clear();
+        self.changed.clear();
+        self.dropped_prefixes = vec![parts::streams_prefix()];
+        self.dirty.parts += 1;
+        self.dirty.bytes += 16;
+        names.into_keys().collect()
+    }
+
+    /// Moves a stream to a name that is free.
+    pub(crate) fn rename_stream(&mut self, key: &[u8], to: &[u8]) {
+        // A copy: the bytes at hand are a slice of a whole batch.
+        let to = Bytes::copy_from_slice(to);
+        let Some(stream) = self.stream_mut(key) else { return };
+        stream.key = to.clone();
+        stream.changed.meta = true;
+        let number = stream.number;
+        self.remove_name(key);
+        self.insert_name(to, number);
+        self.dirty.bytes += 16;
+    }
+
+    /// Puts a new stream under a name that is free.
+    pub(crate) fn put_stream(&mut self, key: &[u8], stream: Stream) {
+        let number = self.add_stream(key).number;
+        let Some(place) = self.streams.get_mut(&number) else { return };
+        let key = std::mem::take(&mut place.key);
+        let changed = Changed { listed: true, ..stream.changed };
+        if let Some(expires_ms) = stream.expires_ms {
+            self.expiring.insert((expires_ms, number));
+        }
+        **place = Stream { number, key, changed, ..stream };
+    }
+
+    /// Gives a key a last millisecond, or none.
+    pub(crate) fn set_expiry(&mut self, key: &[u8], expires_ms: Option<u64>) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        let (number, before_ms) = (stream.number, stream.expires_ms);
+        stream.expires_ms = expires_ms;
+        stream.changed.expiry = true;
+        if let Some(before_ms) = before_ms {
+            self.expiring.remove(&(before_ms, number));
+        }
+        if let Some(expires_ms) = expires_ms {
+            self.expiring.insert((expires_ms, number));
+        }
+        self.dirty.bytes += 16;
+    }
+
+    /// Streams that are past their time, the first to expire first.
+    pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = &Stream> {
+        let passed = self.expiring.range(..(now_ms, StreamNumber(0)));
+        passed.filter_map(|(_, number)| self.streams.get(number)).map(Box::as_ref)
+    }
+
+    /// Names a stream. Whether the name was free.
+    pub(crate) fn insert_name(&mut self, key: Bytes, number: StreamNumber) -> bool {
+        self.places.insert(&key, number);
+        self.names.insert(key, number).is_none()
+    }
+
+    /// Takes a name from its stream.
+    pub(crate) fn remove_name(&mut self, key: &[u8]) -> Option<StreamNumber> {
+        let number = self.names.remove(key)?;
+        self.places.remove(key, number);
+        Some(number)
+    }
+
     pub(crate) fn add_stream(&mut self, key: &[u8]) -> &mut Stream {
         let number = StreamNumber(self.stream_next);
         self.stream_next += 1;
         // A copy: the bytes at hand are a slice of a whole batch.
         let key = Bytes::copy_from_slice(key);
-        self.names.insert(key.clone(), number);
+        self.insert_name(key.clone(), number);
         let mut stream = Stream { number, key, ..Stream::default() };
         stream.changed.listed = true;
         stream.changed.meta = true;

@@ -16,6 +16,7 @@
 //!   pending      ms − previous | seq (− previous where ms is the same) | in 2: marks u8
 //!                | consumer, or turn where it is nobody's | delivered ms | deliveries
 //!   marks        1: its entry is gone; 2: it is nobody's. Version 1 has none of either
+//! expiry         1 | the last millisecond
 //! session        1 | incarnation count | random u64 LE | mark | count | kept reply ...
 //! ```
 
@@ -267,6 +268,16 @@ pub(crate) fn read_pending_chunk(value: &Bytes) -> Result<Vec<(EntryId, Pending)
         })?;
         Ok(items)
     })
+}
+
+pub(crate) fn put_expiry(expires_ms: u64) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_number(expires_ms);
+    Bytes::from(to)
+}
+
+pub(crate) fn read_expiry(value: &Bytes) -> Result<u64, Fault> {
+    Reader::whole(value, "expiry", VERSION, Reader::number)
 }
 
 pub(crate) fn put_session(session: &Session) -> Bytes {

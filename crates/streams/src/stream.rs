@@ -95,6 +95,9 @@ pub(crate) struct Changed {
     /// Whether a checkpoint has the stream, and a tail of it.
     pub(crate) stored: bool,
     pub(crate) tail_stored: bool,
+    /// Whether its time to expire changed, and whether a checkpoint has one.
+    pub(crate) expiry: bool,
+    pub(crate) expiry_stored: bool,
 }
 
 /// A stream.
@@ -116,6 +119,8 @@ pub(crate) struct Stream {
     pub(crate) block_next: u64,
     pub(crate) groups: BTreeMap<Bytes, Group>,
     pub(crate) group_next: u64,
+    /// The last millisecond at which it is there.
+    pub(crate) expires_ms: Option<u64>,
     pub(crate) changed: Changed,
 }
 
@@ -149,6 +154,11 @@ impl Span<'_> {
 }
 
 impl Stream {
+    /// Whether it is gone at a time.
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|last_ms| now_ms > last_ms)
+    }
+
     pub(crate) fn block_key(&self, block: BlockNumber) -> BlockKey {
         BlockKey { stream: self.number, block }
     }

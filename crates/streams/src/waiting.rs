@@ -20,16 +20,17 @@ impl State {
     /// Whether a reader that waits would be given something now, or refused. Anything but
     /// [`Query::Read`] and [`Query::WouldDeliver`] is answered at once.
     pub fn is_worth(&self, query: &Query) -> bool {
+        let view = self.at(self.clock.now_ms);
         match query {
             Query::Read { streams, .. } => streams.iter().any(|(key, after)| {
-                let last = self.stream(key).map_or(EntryId::MIN, Stream::last_live_id);
+                let last = view.stream(key).map_or(EntryId::MIN, Stream::last_live_id);
                 match after {
                     After::Id(id) => last > *id,
                     After::Last => false,
                     After::Newest => last > EntryId::MIN,
                 }
             }),
-            Query::WouldDeliver(read) => would_deliver(self, self.clock.now_ms, read) != Ok(false),
+            Query::WouldDeliver(read) => would_deliver(view, read) != Ok(false),
             _ => true,
         }
     }
@@ -37,7 +38,9 @@ impl State {
     /// What of a stream was never given to a group. Counts no further than `most` and at most one
     /// block entry by entry: in an older one that was given in part, all count.
     pub fn undelivered(&self, key: &[u8], group: &[u8], most: u64) -> Undelivered {
-        let Some(stream) = self.stream(key) else { return Undelivered::Gone };
+        let Some(stream) = self.at(self.clock.now_ms).stream(key) else {
+            return Undelivered::Gone;
+        };
         let Some(group) = stream.groups.get(group) else { return Undelivered::Gone };
         let mut entries = 0;
         for span in stream.spans_from(group.last_id) {

@@ -108,6 +108,11 @@ impl Data {
         self.state.clock()
     }
 
+    /// Whether the time of a key has passed. The clock is asked only where a key has one.
+    pub(crate) fn is_due(&self, stamp: impl FnOnce() -> Stamp) -> bool {
+        self.state.has_expiring() && self.state.is_due(stamp())
+    }
+
     /// How many keys there are.
     pub fn keys_count(&self) -> u64 {
         self.state.keys_count()

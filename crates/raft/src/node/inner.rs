@@ -178,7 +178,10 @@ impl Inner {
     pub(crate) fn low_disk(&self, shard: ShardId, command: &Command) -> Option<NodeId> {
         let takes_room = matches!(
             command,
-            Command::Add(_) | Command::GroupCreate { .. } | Command::ConsumerCreate { .. }
+            Command::Add(_)
+                | Command::Copy { .. }
+                | Command::GroupCreate { .. }
+                | Command::ConsumerCreate { .. }
         );
         if !takes_room {
             return None;

@@ -20,6 +20,7 @@ use topology::Meta;
 use super::inner::{Inner, bytes, refused};
 use super::{Driver, Failure};
 use crate::checkpoint::{self, Bell, Checkpointer, Step};
+use crate::expire;
 use crate::gateway::{Gateway, GatewaySetup, Handle};
 use crate::machine::data::{BlockCache, Data};
 use crate::machine::{Broken, Fatal, Machine};
@@ -209,10 +210,14 @@ impl Running {
         self.spawn(read::serve(group.clone(), clock.clone(), options.reads, asked));
         if !shard.is_meta() {
             let listener = group.replica.with::<Data, _>(Data::listen);
-            self.spawn(waits::serve(group.clone(), clock, listener, waiting));
+            self.spawn(waits::serve(group.clone(), clock.clone(), listener, waiting));
         }
         if let Some(place) = self.places.get(&shard) {
-            place.shard.send_replace(Some(Arc::new(Shard { group, proposer, reader, waits })));
+            let shard = Arc::new(Shard { group, proposer, reader, waits });
+            if let Some(gateway) = &place.gateway {
+                self.spawn(expire::run(Arc::downgrade(&shard), clock, gateway.clone()));
+            }
+            place.shard.send_replace(Some(shard));
         }
         Ok(())
     }

@@ -53,8 +53,8 @@ pub(super) fn id_parts(arg: &[u8]) -> Result<(u64, Sequence), SyntaxError> {
     Ok((unsigned(ms)?, sequence))
 }
 
-/// One half of an id: Redis lets space, a plus and zeros stand in front of its digits.
-fn unsigned(text: &[u8]) -> Result<u64, SyntaxError> {
+/// One half of an id, or a cursor: Redis lets space, a plus and zeros stand in front of its digits.
+pub(super) fn unsigned(text: &[u8]) -> Result<u64, SyntaxError> {
     let is_space = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
     let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
     let digits = text[start..].strip_prefix(b"+").unwrap_or(&text[start..]);

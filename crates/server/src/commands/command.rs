@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 use resp::Writer;
+use streams::glob::{self, Case};
 
 use super::arguments::{Args, is_word};
-use super::{glob, xgroup, xinfo};
+use super::{xgroup, xinfo};
 use crate::resp::{Doc, Flags, Group, Keys, Run, Spec, SyntaxError, Turn, all, find, lookup};
 
 pub(crate) static DOC: Doc = Doc {
@@ -161,6 +162,7 @@ fn describe(out: &mut Writer<'_>, spec: &Spec, container: Option<&Spec>) {
     let (first, last, step) = match spec.keys {
         Keys::None | Keys::Streams => (0, 0, 0),
         Keys::At(at) => (at, at as i64, 1),
+        Keys::Both(at) => (at, at as i64 + 1, 1),
         Keys::From(from) => (from, -1, 1),
     };
     out.unsigned(first as u64);
@@ -190,7 +192,7 @@ fn key_specifications(out: &mut Writer<'_>, spec: &Spec) {
     out.bulk("begin_search");
     out.map(2);
     match spec.keys {
-        Keys::At(at) | Keys::From(at) => {
+        Keys::At(at) | Keys::Both(at) | Keys::From(at) => {
             typed(out, "index", 1);
             out.bulk("index");
             out.unsigned(at as u64);
@@ -209,6 +211,7 @@ fn key_specifications(out: &mut Writer<'_>, spec: &Spec) {
     // The last key counts from the first; of what follows STREAMS, one half are keys.
     let (last, limit) = match spec.keys {
         Keys::At(_) => (0, 0),
+        Keys::Both(_) => (1, 0),
         Keys::From(_) | Keys::None => (-1, 0),
         Keys::Streams => (-1, 2),
     };
@@ -354,7 +357,7 @@ fn filter(options: &[Bytes]) -> Result<Filter<'_>, SyntaxError> {
                 let covers = |category: &str| is_word(value, &category[1..]);
                 Ok(Box::new(move |spec| categories(spec).iter().any(|found| covers(found))))
             } else if is_word(kind, "PATTERN") {
-                Ok(Box::new(|spec| glob::matches(value, spec.name.as_bytes())))
+                Ok(Box::new(|spec| glob::matches(value, spec.name.as_bytes(), Case::Ignored)))
             } else {
                 Err(SyntaxError::Syntax)
             }

@@ -3,10 +3,10 @@
 //! back what the node's own file says.
 
 use bytes::Bytes;
+use streams::glob::{self, Case};
 
 use super::arguments::{Args, is_word};
 use super::command::write_help;
-use super::glob;
 use crate::resp::{Doc, Door, Echo, Group, Number, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
@@ -132,7 +132,8 @@ const SLOW_COUNT_MAX: u64 = 10_000;
 
 pub(crate) fn get(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
     let patterns = &args[2..];
-    let covered = |name: &str| patterns.iter().any(|p| glob::matches(p, name.as_bytes()));
+    let covered =
+        |name: &str| patterns.iter().any(|p| glob::matches(p, name.as_bytes(), Case::Ignored));
     let found: Vec<_> = SETTINGS.iter().filter(|setting| covered(setting.name)).collect();
     turn.out.map(found.len());
     for setting in found {

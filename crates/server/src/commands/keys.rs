@@ -1,4 +1,4 @@
-//! DEL, UNLINK, EXISTS, TYPE, DBSIZE: what is asked of keys whatever they hold. Keys of many
+//! DEL, UNLINK, EXISTS, TOUCH, TYPE, DBSIZE: what is asked of keys whatever they hold. Keys of many
 //! shards may be named together: each shard answers for its own, and the answers are added up.
 
 use streams::command::Command;
@@ -25,6 +25,13 @@ pub(crate) static EXISTS: Doc = Doc {
     summary: "Counts how many of the named keys exist; one named twice counts twice.",
     group: Group::Generic,
     since: "1.0.0",
+    complexity: "O(1) for each key",
+};
+
+pub(crate) static TOUCH: Doc = Doc {
+    summary: "Counts how many of the named keys exist, as EXISTS does: keys have no access times.",
+    group: Group::Generic,
+    since: "3.2.1",
     complexity: "O(1) for each key",
 };
 

@@ -244,3 +244,83 @@ fn a_group_read_that_one_shard_refuses_delivers_nothing() {
     told.answer("a", Err(ProposeError::Stopped));
     assert_eq!(poll(&mut call), Poll::Ready(Err(ProposeError::Expired)));
 }
+
+#[test]
+fn a_scan_goes_from_shard_to_shard() {
+    let (told, shards) = told();
+    let scan = |cursor| {
+        let query = Query::Scan { place: cursor, count: 5, pattern: None };
+        Call::read(&shards, query)
+    };
+    let found = |next| Reply::Scanned { next, keys: keys("x") };
+    let step = |cursor, shard: &str, place: u64, next| {
+        let mut call = scan(cursor);
+        let asked = told.answer(shard, Ok(found(next)));
+        assert!(asked.contains(&format!("place: {place},")), "{asked}");
+        match poll(&mut call) {
+            Poll::Ready(Ok(Reply::Scanned { next, keys: found })) => {
+                assert_eq!(found, keys("x"));
+                next
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let cursor = step(0, "a", 0, 17);
+    let cursor = step(cursor, "a", 17, 0);
+    let cursor = step(cursor, "b", 0, 1 << (PLACE_BITS - 1));
+    assert!(cursor < 1 << 53, "clients keep no more of a number");
+    let cursor = step(cursor, "b", 1 << (PLACE_BITS - 1), 0);
+    assert_eq!(step(cursor, "c", 0, 0), 0);
+
+    // What was never a cursor is the end.
+    let end = Reply::Scanned { next: 0, keys: Vec::new() };
+    assert_eq!(poll(&mut scan(u64::MAX)), Poll::Ready(Ok(end.clone())));
+    assert_eq!(poll(&mut scan(3 << PLACE_BITS)), Poll::Ready(Ok(end)));
+    assert!(told.is_idle());
+}
+
+#[test]
+fn keys_of_all_shards_are_put_together() {
+    let (told, shards) = told();
+    let mut call = Call::read(&shards, Query::Keys { pattern: "*".into() });
+    for key in ["c", "a", "b"] {
+        assert!(poll(&mut call).is_pending());
+        told.answer(key, Ok(Reply::Keys(keys(key))));
+    }
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Keys(keys("a b c")))));
+}
+
+#[test]
+fn some_key_is_of_a_shard_that_has_any() {
+    let (told, shards) = told();
+    let some = |place, answers: [&'static str; 3]| {
+        let mut call = Call::read(&shards, Query::KeyAt { place });
+        for (shard, answer) in ["a", "b", "c"].into_iter().zip(answers) {
+            let reply = if answer.is_empty() { Reply::NoKey } else { Reply::Text(answer.into()) };
+            told.answer(shard, Ok(reply));
+        }
+        poll(&mut call)
+    };
+    let text = |text: &'static str| Poll::Ready(Ok(Reply::Text(text.into())));
+    assert_eq!(some(0, ["a1", "b1", ""]), text("a1"));
+    assert_eq!(some(1, ["a1", "b1", ""]), text("b1"));
+    assert_eq!(some(2, ["a1", "b1", ""]), text("a1"));
+    assert_eq!(some(5, ["", "", ""]), Poll::Ready(Ok(Reply::NoKey)));
+}
+
+#[test]
+fn everything_goes_when_all_shards_have_done_it() {
+    let (told, shards) = told();
+    let mut call = Call::write(&shards, Command::Flush);
+    for shard in ["b", "c", "a"] {
+        assert!(poll(&mut call).is_pending());
+        assert_eq!(told.answer(shard, Ok(Reply::Ok)), "Flush");
+    }
+    assert_eq!(poll(&mut call), Poll::Ready(Ok(Reply::Ok)));
+
+    let mut call = Call::write(&shards, Command::Flush);
+    told.answer("a", Ok(Reply::Ok));
+    told.answer("b", Err(ProposeError::Expired));
+    told.answer("c", Ok(Reply::Ok));
+    assert_eq!(poll(&mut call), Poll::Ready(Err(ProposeError::Unknown)));
+}

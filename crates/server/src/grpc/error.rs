@@ -118,6 +118,12 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
         Refusal::SetIdAddedBelowLength => {
             (FailedPrecondition, "ADDED_BELOW_LENGTH", "the stream has more entries than that")
         }
+        Refusal::TooBigToCopy => {
+            (FailedPrecondition, "TOO_BIG_TO_COPY", "the stream is too big to be copied at once")
+        }
+        Refusal::NoFrequency => {
+            (FailedPrecondition, "NOT_COUNTED", "nothing counts how often a key is used")
+        }
         Refusal::Stale => (Unavailable, "STALE", "the write may have happened; its reply is gone"),
         Refusal::TooManyKept => {
             (ResourceExhausted, "OVERLOADED", "too many writes wait for their answer")

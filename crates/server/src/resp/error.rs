@@ -65,6 +65,22 @@ pub(crate) enum SyntaxError {
     InvalidStart,
     #[error("ERR invalid end ID for the interval")]
     InvalidEnd,
+    #[error("ERR invalid expire time in '{0}' command")]
+    ExpireTime(&'static str),
+    #[error("ERR Unsupported option {0}")]
+    ExpireOption(Echo),
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    ExpireNx,
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    ExpireGtLt,
+    #[error(
+        "CROSSSLOT Keys in request don't hash to the same slot: give their names the same {{tag}}"
+    )]
+    SlotsApart,
+    #[error("ERR source and destination objects are the same")]
+    SameKey,
+    #[error("ERR invalid cursor")]
+    Cursor,
     #[error("ERR timeout is negative")]
     TimeoutNegative,
     #[error("ERR timeout is not an integer or out of range")]
@@ -245,6 +261,12 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> Cow<'static, str> {
         }
         Refusal::SetIdAddedBelowLength => {
             "ERR The entries_added specified in XSETID is smaller than the target stream length"
+        }
+        Refusal::TooBigToCopy => "ERR the stream is too big to be copied in one step (64 MiB)",
+        Refusal::NoFrequency => {
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+             note that when switching between policies at runtime LRU and LFU data will take some \
+             time to adjust."
         }
         Refusal::Stale => "UNKNOWN the write may have happened: its answer is no longer kept",
         Refusal::TooManyKept => "BUSY too many answers of this node are unconfirmed, try again",

@@ -67,6 +67,15 @@ pub(crate) fn write(
         }),
         Reply::Consumers(consumers) => each(out, consumers, consumer),
         Reply::Type { exists } => out.simple(if *exists { "stream" } else { "none" }),
+        Reply::NoKey => out.null(),
+        Reply::Signed(number) => out.integer(*number),
+        Reply::Text(text) => out.bulk(text),
+        Reply::Keys(keys) => each(out, keys, |out, key| out.bulk(key)),
+        Reply::Scanned { next, keys } => {
+            out.array(2);
+            out.bulk(itoa::Buffer::new().format(*next));
+            each(out, keys, |out, key| out.bulk(key));
+        }
         Reply::Refused(refusal) => {
             let text = refusal_text(refusal);
             out.error(&text);

@@ -9,8 +9,9 @@ use super::error::SyntaxError;
 use super::session::Turn;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
-    Args, client, cluster, command, config, connection, info, keys, xack, xadd, xautoclaim, xclaim,
-    xdel, xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
+    Args, client, cluster, command, config, connection, expire, info, keys, object, rename, scan,
+    xack, xadd, xautoclaim, xclaim, xdel, xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange,
+    xread, xsetid, xtrim,
 };
 
 /// One command.
@@ -54,6 +55,8 @@ pub(crate) enum Keys {
     None,
     /// One, at this position.
     At(usize),
+    /// Two, from this position on.
+    Both(usize),
     /// All from this position on.
     From(usize),
     /// The first half of what follows STREAMS.
@@ -66,6 +69,7 @@ impl Keys {
         match self {
             Self::None => &[],
             Self::At(at) => args.get(at..=at).unwrap_or_default(),
+            Self::Both(at) => args.get(at..at + 2).unwrap_or_default(),
             Self::From(from) => args.get(from..).unwrap_or_default(),
             Self::Streams => xread::keys(args),
         }
@@ -132,7 +136,7 @@ const fn spec(
     Spec { name, arity, keys, flags, run, doc }
 }
 
-use Keys::{At, From, Streams};
+use Keys::{At, Both, From, Streams};
 use Run::{Container, Local, Read, Write};
 
 #[rustfmt::skip]
@@ -144,19 +148,39 @@ static COMMANDS: &[Spec] = &[
     spec("CLUSTER",      -2, Keys::None, NONE,     Container(CLUSTER),         &cluster::DOC),
     spec("COMMAND",      -1, Keys::None, NONE,     Container(COMMAND),         &command::DOC),
     spec("CONFIG",       -2, Keys::None, NONE,     Container(CONFIG),          &config::DOC),
+    spec("COPY",         -3, Both(1),    NONE,     Write(rename::copy),        &rename::COPY),
     spec("DBSIZE",        1, Keys::None, FAST,     Read(keys::count),          &keys::DBSIZE),
     spec("DEL",          -2, From(1),    NONE,     Write(keys::remove),        &keys::DEL),
     spec("ECHO",          2, Keys::None, FAST,     Local(connection::echo),    &connection::ECHO),
     spec("EXISTS",       -2, From(1),    FAST,     Read(keys::exists),         &keys::EXISTS),
+    spec("EXPIRE",       -3, At(1),      FAST,     Write(expire::expire),      &expire::EXPIRE),
+    spec("EXPIREAT",     -3, At(1),      FAST,     Write(expire::expire_at),   &expire::EXPIREAT),
+    spec("EXPIRETIME",    2, At(1),      FAST,     Read(expire::time),         &expire::EXPIRETIME),
+    spec("FLUSHALL",     -1, Keys::None, NONE,     Write(rename::flush),       &rename::FLUSHALL),
+    spec("FLUSHDB",      -1, Keys::None, NONE,     Write(rename::flush),       &rename::FLUSHDB),
     spec("HELLO",        -1, Keys::None, NO_AUTH,  Local(connection::hello),   &connection::HELLO),
     spec("INFO",         -1, Keys::None, NONE,     Local(info::info),          &info::DOC),
+    spec("KEYS",          2, Keys::None, NONE,     Read(scan::keys),           &scan::KEYS),
+    spec("MEMORY",       -2, Keys::None, NONE,     Container(MEMORY),          &object::MEMORY),
+    spec("OBJECT",       -2, Keys::None, NONE,     Container(OBJECT),          &object::OBJECT),
+    spec("PERSIST",       2, At(1),      FAST,     Write(expire::persist),     &expire::PERSIST),
+    spec("PEXPIRE",      -3, At(1),      FAST,     Write(expire::expire_ms),   &expire::PEXPIRE),
+    spec("PEXPIREAT",    -3, At(1),      FAST,     Write(expire::expire_at_ms), &expire::PEXPIREAT),
+    spec("PEXPIRETIME",   2, At(1),      FAST,     Read(expire::time_ms),      &expire::PEXPIRETIME),
     spec("PING",         -1, Keys::None, FAST,     Local(connection::ping),    &connection::PING),
+    spec("PTTL",          2, At(1),      FAST,     Read(expire::ttl_ms),       &expire::PTTL),
     spec("QUIT",         -1, Keys::None, NO_AUTH,  Local(connection::quit),    &connection::QUIT),
+    spec("RANDOMKEY",     1, Keys::None, NONE,     Read(scan::random_key),     &scan::RANDOMKEY),
     spec("READONLY",      1, Keys::None, FAST,     Local(cluster::read_only),  &cluster::READONLY),
     spec("READWRITE",     1, Keys::None, FAST,     Local(cluster::read_write), &cluster::READWRITE),
+    spec("RENAME",        3, Both(1),    NONE,     Write(rename::rename),      &rename::RENAME),
+    spec("RENAMENX",      3, Both(1),    FAST,     Write(rename::rename_nx),   &rename::RENAMENX),
     spec("RESET",         1, Keys::None, NO_AUTH,  Local(connection::reset),   &connection::RESET),
+    spec("SCAN",         -2, Keys::None, NONE,     Read(scan::scan),           &scan::SCAN),
     spec("SELECT",        2, Keys::None, FAST,     Local(connection::select),  &connection::SELECT),
     spec("TIME",          1, Keys::None, FAST,     Local(info::time),          &info::TIME),
+    spec("TOUCH",        -2, From(1),    FAST,     Read(keys::exists),         &keys::TOUCH),
+    spec("TTL",           2, At(1),      FAST,     Read(expire::ttl),          &expire::TTL),
     spec("TYPE",          2, At(1),      FAST,     Read(keys::type_of),        &keys::TYPE),
     spec("UNLINK",       -2, From(1),    FAST,     Write(keys::remove),        &keys::UNLINK),
     spec("XACK",         -4, At(1),      FAST,     Write(xack::parse),         &xack::DOC),
@@ -232,6 +256,22 @@ static CONFIG: &[Spec] = &[
     spec("RESETSTAT",     2, Keys::None, NONE,     Local(config::reset_statistics), &config::RESETSTAT),
     spec("REWRITE",       2, Keys::None, NONE,     Local(config::rewrite),     &config::REWRITE),
     spec("SET",          -4, Keys::None, NONE,     Local(config::set),         &config::SET),
+];
+
+#[rustfmt::skip]
+static MEMORY: &[Spec] = &[
+    spec("DOCTOR",        2, Keys::None, NONE,     Local(object::doctor),      &object::DOCTOR),
+    spec("HELP",          2, Keys::None, NONE,     Local(object::memory_help), &command::HELP_DOC),
+    spec("USAGE",        -3, At(2),      NONE,     Read(object::usage),        &object::USAGE),
+];
+
+#[rustfmt::skip]
+static OBJECT: &[Spec] = &[
+    spec("ENCODING",      3, At(2),      NONE,     Read(object::encoding),     &object::ENCODING),
+    spec("FREQ",          3, At(2),      NONE,     Read(object::frequency),    &object::FREQ),
+    spec("HELP",          2, Keys::None, NONE,     Local(object::object_help), &command::HELP_DOC),
+    spec("IDLETIME",      3, At(2),      NONE,     Read(object::idle_time),    &object::IDLETIME),
+    spec("REFCOUNT",      3, At(2),      NONE,     Read(object::references),   &object::REFCOUNT),
 ];
 
 #[rustfmt::skip]

@@ -13,7 +13,6 @@ const EXCLUDED: &[(&str, &str)] = &[
     ("XLEN str", "other data types are not in Weir: the key is a stream"),
     ("XREAD STREAMS str 0", "other data types are not in Weir: the key is a stream"),
     ("XGROUP CREATE str g2 0", "other data types are not in Weir: the key is a stream"),
-    ("OBJECT ENCODING s", "OBJECT comes with the commands for tools"),
     ("XREAD STREAMS s s 0", "the newest Redis names + as well"),
     ("XDELEX s IDS 1 1-1", "Valkey 9.1 doesn't know it yet"),
     ("XNACK s g FAIL IDS 1 1-1", "Valkey 9.1 doesn't know it yet"),

@@ -18,6 +18,7 @@ use crate::reading::{Budget, Looked, Walk, entries_max};
 use crate::reply::{Delivery, Earlier, EntryRef, Reply};
 use crate::state::State;
 use crate::stream::{Once, Stream};
+use crate::view::View;
 use crate::wire;
 
 /// An entry that is given, and with CLAIM how it was delivered before.
@@ -25,7 +26,7 @@ type Given = (EntryId, Option<Earlier>);
 
 impl Call<'_> {
     pub(super) fn read_group(&mut self, read: &ReadGroup) -> Outcome {
-        check_groups(self.state, read)?;
+        check_groups(self.state.at(self.now_ms), read)?;
         let mut served = Vec::new();
         let mut budget = Budget::new(read.most);
         for (key, from) in &read.streams {
@@ -236,9 +237,9 @@ fn history(
 }
 
 /// All streams and groups must be there before anything is done for one of them.
-fn check_groups(state: &State, read: &ReadGroup) -> Result<(), Refusal> {
+fn check_groups(view: View<'_>, read: &ReadGroup) -> Result<(), Refusal> {
     for (key, _) in &read.streams {
-        let stream = state.stream(key);
+        let stream = view.stream(key);
         if stream.is_none_or(|stream| !stream.groups.contains_key(&read.group)) {
             return Err(Refusal::NoGroupForRead {
                 key: Bytes::copy_from_slice(key),
@@ -314,12 +315,12 @@ fn look_into(stream: &Stream, id: EntryId, read: &ReadGroup) -> Option<BlockKey>
 }
 
 /// Whether the command would give or make anything.
-pub(crate) fn would_deliver(state: &State, now_ms: u64, read: &ReadGroup) -> Result<bool, Refusal> {
-    check_groups(state, read)?;
-    let claimable = claimable_ms(state, read).is_some_and(|at_ms| at_ms <= now_ms);
+pub(crate) fn would_deliver(view: View<'_>, read: &ReadGroup) -> Result<bool, Refusal> {
+    check_groups(view, read)?;
+    let claimable = claimable_ms(view, read).is_some_and(|at_ms| at_ms <= view.now_ms());
     Ok(claimable
         || read.streams.iter().any(|(key, from)| {
-            let Some(stream) = state.stream(key) else { return false };
+            let Some(stream) = view.stream(key) else { return false };
             let Some(group) = stream.groups.get(&read.group) else { return false };
             let Some(consumer) = group.consumer(&read.consumer) else { return true };
             match from {
@@ -333,11 +334,11 @@ pub(crate) fn would_deliver(state: &State, now_ms: u64, read: &ReadGroup) -> Res
 }
 
 /// From which time on there is something to claim.
-pub(crate) fn claimable_ms(state: &State, read: &ReadGroup) -> Option<u64> {
+pub(crate) fn claimable_ms(view: View<'_>, read: &ReadGroup) -> Option<u64> {
     let idle_ms = read.claim_idle_ms?;
     let new = read.streams.iter().filter(|(_, from)| *from == ReadFrom::New);
     let first = |(key, _): &(Bytes, ReadFrom)| {
-        let first = state.stream(key)?.groups.get(&read.group)?.line.first()?;
+        let first = view.stream(key)?.groups.get(&read.group)?.line.first()?;
         Some(first.claimable_ms(idle_ms))
     };
     new.filter_map(first).min()

@@ -9,6 +9,8 @@ use crate::command::{
 };
 use crate::error::Fault;
 
+use super::keys;
+
 const VERSION: u8 = 1;
 
 /// The first byte of a command. Never used again for something else.
@@ -126,7 +128,7 @@ fn put_deletion(to: &mut Vec<u8>, command: &Command) {
             to.put_u8(tag::REMOVE);
             to.put_list(keys, |to, key| to.put_bytes(key));
         }
-        _ => unreachable!("put_command wrote the others"),
+        _ => keys::put_command(to, command),
     }
 }
 
@@ -195,7 +197,7 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
         tag::REMOVE => Command::Remove { keys: from.list(Reader::bytes)? },
         tag::VOID => Command::Void,
         tag::MISPLACED => Command::Misplaced,
-        _ => return Err(from.damaged("unknown command")),
+        tag => return keys::read_command(tag, from),
     })
 }
 

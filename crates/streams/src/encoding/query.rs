@@ -9,6 +9,7 @@ use crate::error::Fault;
 use crate::query::{After, Query};
 
 use super::command::{put_most, put_tagged_read, read_most, read_read_group, read_read_within};
+use super::keys;
 
 const VERSION: u8 = 1;
 
@@ -101,6 +102,7 @@ fn put_query(to: &mut Vec<u8>, query: &Query) {
         Query::WouldDeliver(read) => {
             put_tagged_read(to, read, tag::WOULD_DELIVER, tag::WOULD_DELIVER_WITHIN);
         }
+        _ => keys::put_query(to, query),
     }
 }
 
@@ -145,7 +147,7 @@ fn read_query(from: &mut Reader) -> Result<Query, Fault> {
         tag::LAST_IDS => Query::LastIds { keys: from.list(Reader::bytes)? },
         tag::WOULD_DELIVER => Query::WouldDeliver(read_read_group(from)?),
         tag::WOULD_DELIVER_WITHIN => Query::WouldDeliver(read_read_within(from)?),
-        _ => return Err(from.damaged("unknown query")),
+        tag => return keys::read_query(tag, from),
     })
 }
 

@@ -12,6 +12,8 @@ use crate::reply::{
     StreamInfo, StreamSummary,
 };
 
+use super::keys;
+
 const VERSION: u8 = 1;
 
 /// The first byte of a reply. Never used again for something else.
@@ -230,7 +232,7 @@ fn put_description<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
             to.put_u8(tag::REFUSED);
             put_refusal(to, refusal);
         }
-        _ => unreachable!("put_reply wrote the others"),
+        _ => keys::put_reply(to, reply),
     }
 }
 
@@ -291,7 +293,7 @@ pub(crate) fn read_reply<E: Coded>(from: &mut Reader) -> Result<Reply<E>, Fault>
         tag::CONSUMERS => Reply::Consumers(from.list(read_consumer)?),
         tag::TYPE => Reply::Type { exists: from.bool()? },
         tag::REFUSED => Reply::Refused(read_refusal(from)?),
-        _ => return Err(from.damaged("unknown reply")),
+        tag => return keys::read_reply(tag, from),
     })
 }
 
@@ -434,6 +436,8 @@ fn put_refusal(to: &mut Vec<u8>, refusal: &Refusal) {
         Refusal::Stale => (13, None),
         Refusal::TooManyKept => (14, None),
         Refusal::Misplaced => (15, None),
+        Refusal::NoFrequency => (60, None),
+        Refusal::TooBigToCopy => (61, None),
     };
     to.put_u8(tag);
     if let Some((key, group)) = names {
@@ -459,6 +463,8 @@ fn read_refusal(from: &mut Reader) -> Result<Refusal, Fault> {
         13 => Refusal::Stale,
         14 => Refusal::TooManyKept,
         15 => Refusal::Misplaced,
+        60 => Refusal::NoFrequency,
+        61 => Refusal::TooBigToCopy,
         _ => return Err(from.damaged("unknown refusal")),
     })
 }

@@ -7,7 +7,7 @@ use crate::error::Refusal;
 use crate::group::{ConsumerNumber, Group, Owner};
 use crate::id::EntryId;
 use crate::reply::{EntryRef, PendingEntry, PendingSummary, Reply};
-use crate::state::State;
+use crate::view::View;
 
 /// Which pending entries are wanted.
 pub(super) struct Range<'a> {
@@ -19,11 +19,11 @@ pub(super) struct Range<'a> {
 }
 
 pub(super) fn summary(
-    state: &State,
+    view: View<'_>,
     key: &Bytes,
     name: &Bytes,
 ) -> Result<Reply<EntryRef>, Refusal> {
-    let group = find(state, key, name)?;
+    let group = find(view, key, name)?;
     let range = group.pending.first().zip(group.pending.last());
     let pending = |number: &ConsumerNumber| {
         group.consumers.get(number).map_or(0, |consumer| consumer.pending.len() as u64)
@@ -41,13 +41,13 @@ pub(super) fn summary(
 }
 
 pub(super) fn range(
-    state: &State,
+    view: View<'_>,
     key: &Bytes,
     name: &Bytes,
     now_ms: u64,
     range: &Range<'_>,
 ) -> Result<Reply<EntryRef>, Refusal> {
-    let group = find(state, key, name)?;
+    let group = find(view, key, name)?;
     let count = usize::try_from(range.count).unwrap_or(usize::MAX);
     if range.start > range.end {
         return Ok(Reply::Pending(Vec::new()));
@@ -80,7 +80,7 @@ pub(super) fn range(
     Ok(Reply::Pending(list))
 }
 
-fn find<'a>(state: &'a State, key: &Bytes, name: &Bytes) -> Result<&'a Group, Refusal> {
-    let stream = state.stream(key);
+fn find<'a>(view: View<'a>, key: &Bytes, name: &Bytes) -> Result<&'a Group, Refusal> {
+    let stream = view.stream(key);
     stream.and_then(|stream| stream.groups.get(name)).ok_or_else(|| no_group(key, name))
 }

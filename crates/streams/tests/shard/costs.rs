@@ -7,6 +7,7 @@ use streams::command::{
     Add, AddId, AutoClaim, Command, GroupStart, Keep, Most, ReadFrom, ReadGroup, References, Stamp,
     Trim,
 };
+use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{After, Query};
 use streams::reply::Reply;
@@ -316,4 +317,21 @@ fn a_missing_block_is_a_fault_and_not_an_answer() {
     let needs = shard.state.needs(STAMP, &delete);
     let fault = shard.state.apply(&streams::Blocks::new(), STAMP, &delete).unwrap_err();
     assert_eq!(fault, streams::error::Fault::BlockMissing(needs[0]));
+}
+
+#[test]
+fn a_copy_is_refused_where_it_would_be_too_much_at_once() {
+    let mut shard = Stored::default();
+    let mib = Bytes::from(vec![b'v'; 1 << 20]);
+    let copy = Command::Copy { key: key(), to: Bytes::from_static(b"t"), replace: false };
+    for _ in 0..63 {
+        shard.apply(STAMP, &add(mib.clone()));
+    }
+    assert_eq!(shard.apply(STAMP, &copy), Reply::Count(1));
+    shard.apply(STAMP, &Command::Remove { keys: vec![Bytes::from_static(b"t")] });
+    shard.apply(STAMP, &add(mib));
+    shard.evict();
+    assert_eq!(shard.state.needs(STAMP, &copy), []);
+    assert_eq!(shard.apply(STAMP, &copy), Reply::Refused(Refusal::TooBigToCopy));
+    assert_eq!(shard.state.keys_count(), 1);
 }

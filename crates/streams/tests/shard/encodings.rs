@@ -137,24 +137,30 @@ fn a_decoded_batch_is_slices_of_its_bytes() {
 
 #[test]
 fn checkpoints() {
-    let mut state = samples::state();
+    check_checkpoint("checkpoint.txt", samples::state());
+    check_checkpoint("checkpoint_expiring.txt", samples::keys::expiring());
+}
+
+fn check_checkpoint(name: &str, mut state: State) {
     let hash = state.hash();
     let checkpoint = state.checkpoint();
     let mut lines = vec![hex(&checkpoint.header)];
     let part = |(key, value): &(Bytes, Bytes)| format!("{} {}", hex(key), hex(value));
     lines.extend(checkpoint.put.iter().map(part));
     lines.push(format!("hash {hash:016x}"));
-    check_golden("checkpoint.txt", &lines);
+    check_golden(name, &lines);
 }
 
 #[test]
 fn a_checkpoint_written_before_is_read() {
-    let (header, parts, hash) = golden_checkpoint();
-    assert_eq!(State::load(&header, parts).unwrap().hash(), hash);
+    for name in ["checkpoint.txt", "checkpoint_expiring.txt"] {
+        let (header, parts, hash) = golden_checkpoint(name);
+        assert_eq!(State::load(&header, parts).unwrap().hash(), hash, "{name}");
+    }
 }
 
-fn golden_checkpoint() -> (Bytes, Vec<(Bytes, Bytes)>, u64) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint.txt");
+fn golden_checkpoint(name: &str) -> (Bytes, Vec<(Bytes, Bytes)>, u64) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let text = std::fs::read_to_string(path).unwrap();
     let (mut parts, mut hash) = (Vec::new(), 0);
     for line in text.lines().skip(1) {
@@ -169,7 +175,7 @@ fn golden_checkpoint() -> (Bytes, Vec<(Bytes, Bytes)>, u64) {
 #[test]
 fn a_damaged_checkpoint_is_a_fault_or_another_state_but_no_panic() {
     let random = SeededEntropy::new(2);
-    let (header, parts, _) = golden_checkpoint();
+    let (header, parts, _) = golden_checkpoint("checkpoint.txt");
     let (mut faults, rounds) = (0, 20_000);
     for _ in 0..rounds {
         let mut parts = parts.clone();

@@ -8,6 +8,7 @@ mod plain;
 mod random;
 mod replicas;
 mod samples;
+mod scan;
 mod script;
 mod scripts;
 mod sequences;

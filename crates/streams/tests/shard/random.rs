@@ -3,11 +3,11 @@
 use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
-    ReadFrom, ReadGroup, References, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
+    NackMode, ReadFrom, ReadGroup, References, Trim, When,
 };
 use streams::id::EntryId;
-use streams::query::{After, Query};
+use streams::query::{About, After, Query};
 
 use super::sequences::Step;
 
@@ -195,9 +195,35 @@ impl Script {
         }
     }
 
+    /// Mostly soon, so that it is seen to happen.
+    fn expire(&self) -> Command {
+        let only = match self.below(12) {
+            0 => ExpireOnly::WithoutTime,
+            1 => ExpireOnly::WithTime,
+            2 => ExpireOnly::Later,
+            3 => ExpireOnly::Earlier,
+            4 => ExpireOnly::WithTimeEarlier,
+            _ => ExpireOnly::Always,
+        };
+        let ms = self.below(40).cast_signed() - 2;
+        let when = match self.below(8) {
+            0 => When::AtMs(self.now.cast_signed() + ms),
+            1 => When::InMs(1 << 40),
+            _ => When::InMs(ms),
+        };
+        Command::Expire { key: self.key(), when, only }
+    }
+
+    /// To another key: to itself is refused before.
+    fn copy(&self, key: Bytes) -> Command {
+        let to = self.key();
+        let to = if to == key { Bytes::from_static(b"copied") } else { to };
+        Command::Copy { key, to, replace: self.coin() }
+    }
+
     fn command(&self) -> Command {
         let (key, group, consumer) = (self.key(), self.group(), self.consumer());
-        match self.below(40) {
+        match self.below(46) {
             0..=8 => Command::Add(self.add()),
             9 | 10 => Command::Trim { key, trim: self.trim() },
             11 | 12 => Command::Delete { key, ids: self.ids() },
@@ -250,6 +276,12 @@ impl Script {
             }),
             37 => self.seldom(Command::Remove { keys: vec![self.key(), self.key()] }),
             38 => Command::Misplaced,
+            39 => self.expire(),
+            40 => Command::Persist { key },
+            41 => Command::ExpireDue,
+            42 => Command::Rename { key, to: self.key(), only_new: self.coin() },
+            43 => self.copy(key),
+            44 if self.below(4) == 0 => Command::Flush,
             _ => Command::Void,
         }
     }
@@ -259,6 +291,15 @@ impl Script {
         if self.below(3) == 0 { command } else { Command::Add(self.add()) }
     }
 
+    fn about(&self) -> About {
+        match self.below(4) {
+            0 => About::Encoding,
+            1 => About::References,
+            2 => About::IdleTime,
+            _ => About::Frequency,
+        }
+    }
+
     fn query(&self) -> Query {
         let (key, group) = (self.key(), self.group());
         let after = || match self.below(8) {
@@ -266,7 +307,7 @@ impl Script {
             1 => After::Newest,
             _ => After::Id(self.id()),
         };
-        match self.below(17) {
+        match self.below(21) {
             0 => Query::Length { key },
             1..=3 => Query::Range {
                 key,
@@ -297,6 +338,9 @@ impl Script {
             14 => Query::WouldDeliver(self.read_group()),
             15 if self.coin() => Query::KeysCount,
             15 => Query::LastIds { keys: vec![self.key(), key] },
+            16 => Query::Keys { pattern: self.name(&["*", "s*", "x*"]) },
+            17 => Query::Object { key, about: self.about() },
+            18 | 19 => Query::Lifetime { key, absolute: self.coin(), in_ms: self.coin() },
             _ => Query::Exists { keys: vec![self.key(), self.key()] },
         }
     }

@@ -1,5 +1,7 @@
 //! One of each thing that is encoded.
 
+pub(crate) mod keys;
+
 use base::{Incarnation, NodeId};
 use bytes::Bytes;
 use streams::command::{
@@ -96,7 +98,7 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Void,
         Command::Misplaced,
     ];
-    [first, later_commands()].concat()
+    [first, later_commands(), keys::commands()].concat()
 }
 
 /// Commands that came later, in the order in which they came.
@@ -154,7 +156,7 @@ fn reads_within() -> [ReadGroup; 2] {
 pub(crate) fn queries() -> Vec<Query> {
     let [_, claiming] = reads_within();
     let (key, group) = (b("orders"), b("workers"));
-    vec![
+    let first = vec![
         Query::Length { key: key.clone() },
         Query::Range {
             key: key.clone(),
@@ -197,7 +199,8 @@ pub(crate) fn queries() -> Vec<Query> {
             streams: vec![(b("a"), After::Newest)],
         },
         Query::WouldDeliver(claiming),
-    ]
+    ];
+    [first, keys::queries()].concat()
 }
 
 pub(crate) fn entry_refs() -> Vec<EntryRef> {
@@ -228,6 +231,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Stale,
         Refusal::TooManyKept,
         Refusal::Misplaced,
+        Refusal::NoFrequency,
+        Refusal::TooBigToCopy,
     ]
 }
 
@@ -328,6 +333,7 @@ pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
     let released = vec![pending(b("alice"), Some(12)), pending(b(""), None)];
     replies.push(Reply::Deleted(vec![Deleted::Missing, Deleted::Done, Deleted::Kept]));
     replies.push(Reply::Pending(released));
+    replies.extend(keys::replies());
     replies
 }
 

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use streams::command::{
-    Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
-    ReadFrom, ReadGroup, References, Trim,
+    Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
+    NackMode, ReadFrom, ReadGroup, References, Trim, When,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
-use streams::query::{After, Query};
+use streams::query::{About, After, Query};
 use streams::reply::{
     Claimed, Delivery, Earlier, Entry, GroupInfo, PendingDetail, Reply, StreamFullInfo,
     StreamSummary,
@@ -112,7 +112,8 @@ impl Words {
         let name = self.word();
         match name.as_str() {
             "xlen" | "xrange" | "xrevrange" | "xread" | "xpending" | "xinfo" | "exists"
-            | "type" | "dbsize" | "would" => Asked::Query(self.query(&name)),
+            | "type" | "dbsize" | "would" | "scan" | "keys" | "keyat" | "object" | "pttl"
+            | "ttl" | "pexpiretime" | "expiretime" => Asked::Query(self.query(&name)),
             _ => Asked::Command(self.command(&name)),
         }
     }
@@ -121,6 +122,8 @@ impl Words {
         match name {
             "xgroup" => return self.xgroup(),
             "xreadgroup" => return Command::ReadGroup(self.read_group()),
+            "flush" => return Command::Flush,
+            "tick" => return Command::ExpireDue,
             "del" => {
                 return Command::Remove { keys: self.0.drain(..).map(Bytes::from).collect() };
             }
@@ -171,7 +174,7 @@ impl Words {
                 count: self.after("count", Self::number).unwrap_or(100),
                 just_id: self.take("justid"),
             }),
-            _ => panic!("no such command: {name}"),
+            _ => self.key_command(name, key),
         }
     }
 
@@ -268,6 +271,13 @@ impl Words {
                 return Query::Exists { keys: self.0.drain(..).map(Bytes::from).collect() };
             }
             "dbsize" => return Query::KeysCount,
+            "scan" => {
+                let (place, count) = (self.number(), self.number());
+                return Query::Scan { place, count, pattern: self.0.pop_front().map(Bytes::from) };
+            }
+            "keys" => return Query::Keys { pattern: self.bytes() },
+            "keyat" => return Query::KeyAt { place: self.number() },
+            "object" => return self.object(),
             "would" => return Query::WouldDeliver(self.read_group()),
             "xinfo" => {
                 let (what, key) = (self.word(), self.bytes());
@@ -287,6 +297,11 @@ impl Words {
         let key = self.bytes();
         match name {
             "xlen" => Query::Length { key },
+            "pttl" | "ttl" | "pexpiretime" | "expiretime" => Query::Lifetime {
+                key,
+                absolute: name.contains("time"),
+                in_ms: name.starts_with('p'),
+            },
             "type" => Query::Type { key },
             "xpending" => self.pending(key),
             _ => {
@@ -300,6 +315,53 @@ impl Words {
                 Query::Range { key, start, end, count: self.after("count", Self::number), reverse }
             }
         }
+    }
+
+    fn key_command(&mut self, name: &str, key: Bytes) -> Command {
+        match name {
+            "pexpire" => {
+                let when = When::InMs(self.signed());
+                Command::Expire { key, when, only: self.only() }
+            }
+            "pexpireat" => {
+                let when = When::AtMs(self.signed());
+                Command::Expire { key, when, only: self.only() }
+            }
+            "persist" => Command::Persist { key },
+            "rename" | "renamenx" => {
+                Command::Rename { key, to: self.bytes(), only_new: name == "renamenx" }
+            }
+            "copy" => Command::Copy { key, to: self.bytes(), replace: self.take("replace") },
+            _ => panic!("no such command: {name}"),
+        }
+    }
+
+    fn signed(&mut self) -> i64 {
+        self.word().parse().expect("a number")
+    }
+
+    fn only(&mut self) -> ExpireOnly {
+        match self.0.drain(..).collect::<Vec<_>>().join(" ").as_str() {
+            "" => ExpireOnly::Always,
+            "nx" => ExpireOnly::WithoutTime,
+            "xx" => ExpireOnly::WithTime,
+            "gt" => ExpireOnly::Later,
+            "lt" => ExpireOnly::Earlier,
+            "xx lt" => ExpireOnly::WithTimeEarlier,
+            other => panic!("no such condition: {other}"),
+        }
+    }
+
+    fn object(&mut self) -> Query {
+        let about = match self.word().as_str() {
+            "encoding" => About::Encoding,
+            "refcount" => About::References,
+            "idletime" => About::IdleTime,
+            "freq" => About::Frequency,
+            "bytes" => About::Bytes,
+            word => panic!("no such question: {word}"),
+        };
+        Query::Object { key: self.bytes(), about }
     }
 
     fn pending(&mut self, key: Bytes) -> Query {
@@ -416,6 +478,11 @@ pub(crate) fn shown(reply: &Reply<Entry>) -> String {
             format!("{name} pending {pending} idle {idle} inactive {}", or_nil(one.inactive_ms))
         }),
         Reply::Type { exists } => if *exists { "stream" } else { "none" }.to_owned(),
+        Reply::NoKey => "no key".to_owned(),
+        Reply::Signed(number) => number.to_string(),
+        Reply::Text(found) => text(found),
+        Reply::Keys(keys) => list(keys, text),
+        Reply::Scanned { next, keys } => format!("next {next} {}", list(keys, text)),
         Reply::Refused(refusal) => format!("refused: {}", refused(refusal)),
     }
 }

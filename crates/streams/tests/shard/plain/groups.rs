@@ -10,7 +10,7 @@ use streams::reply::{Claimed, Delivery, Earlier, Entry, Reply};
 
 use super::{Answer, Model, Room, Stream, ZERO};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Group {
     pub(crate) last: EntryId,
     pub(crate) read: Option<u64>,
@@ -39,7 +39,7 @@ impl Pending {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Consumer {
     pub(crate) seen: u64,
     pub(crate) active: Option<u64>,

@@ -3,6 +3,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod info;
+pub(crate) mod keys;
 pub(crate) mod node;
 
 use std::collections::BTreeMap;
@@ -21,19 +22,20 @@ pub(crate) const ZERO: EntryId = EntryId::MIN;
 
 type Answer = Result<Reply<Entry>, Refusal>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) now: u64,
     pub(crate) keys: BTreeMap<Bytes, Stream>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Stream {
     pub(crate) nodes: Vec<Node>,
     pub(crate) last: EntryId,
     pub(crate) max_deleted: EntryId,
     pub(crate) added: u64,
     pub(crate) groups: BTreeMap<Bytes, Group>,
+    pub(crate) expires: Option<u64>,
 }
 
 impl Stream {
@@ -195,6 +197,11 @@ impl Stream {
 impl Model {
     pub(crate) fn apply(&mut self, now: u64, command: &Command) -> Reply<Entry> {
         self.now = self.now.max(now);
+        for key in command.keys() {
+            if !keys::is_there(self.now, self.keys.get(key)) {
+                self.keys.remove(key);
+            }
+        }
         self.run(command).unwrap_or_else(Reply::Refused)
     }
 
@@ -226,6 +233,12 @@ impl Model {
             Command::Remove { keys } => {
                 let gone = keys.iter().filter(|key| self.keys.remove(*key).is_some()).count();
                 Ok(Reply::Count(gone as u64))
+            }
+            Command::Expire { .. } | Command::Persist { .. } | Command::ExpireDue => {
+                Ok(self.run_expiry(command))
+            }
+            Command::Rename { .. } | Command::Copy { .. } | Command::Flush => {
+                self.run_names(command)
             }
             Command::Void => Ok(Reply::Nil),
             Command::Misplaced => Err(Refusal::Misplaced),
@@ -282,7 +295,16 @@ impl Model {
     }
 
     pub(crate) fn answer(&self, now: u64, query: &Query) -> Reply<Entry> {
-        self.ask(now.max(self.now), query).unwrap_or_else(Reply::Refused)
+        let now = now.max(self.now);
+        let there = |stream: &Stream| keys::is_there(now, Some(stream));
+        let answer = if self.keys.values().all(there) {
+            self.ask(now, query)
+        } else {
+            let mut seen = self.clone();
+            seen.keys.retain(|_, stream| there(stream));
+            seen.ask(now, query)
+        };
+        answer.unwrap_or_else(Reply::Refused)
     }
 
     fn ask(&self, now: u64, query: &Query) -> Answer {
@@ -311,6 +333,9 @@ impl Model {
                 let last =
                     |key| self.keys.get(key).map_or(EntryId::MIN, |stream: &Stream| stream.last);
                 Reply::Ids(keys.iter().map(last).collect())
+            }
+            Query::Keys { .. } | Query::Object { .. } | Query::Lifetime { .. } => {
+                return self.ask_key(now, query);
             }
             _ => return self.ask_group(now, query),
         })

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use streams::id::EntryId;
 
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) base: EntryId,
     pub(crate) entries: Vec<Kept>,
@@ -12,6 +13,7 @@ pub(crate) struct Node {
     listpack: Vec<u8>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) id: EntryId,
     pub(crate) fields: Vec<Bytes>,

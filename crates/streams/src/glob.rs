@@ -1,8 +1,26 @@
 //! Patterns with `*`, `?`, `[a-z]` and `\`, as Redis matches names. Never recursive: the time is
 //! bounded by the product of both lengths, whatever the pattern.
 
-/// Whether the pattern covers the whole text, without regard to case.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+/// Whether capital letters are letters of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// They are: keys, channels.
+    Counts,
+    /// They aren't: names of commands and settings.
+    Ignored,
+}
+
+impl Case {
+    fn of(self, byte: u8) -> u8 {
+        match self {
+            Self::Counts => byte,
+            Self::Ignored => byte.to_ascii_lowercase(),
+        }
+    }
+}
+
+/// Whether the pattern covers the whole text.
+pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
     let (mut at, mut text_at) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {
@@ -13,7 +31,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 at += 1;
                 continue;
             }
-            (Some(_), Some(byte)) => one(&pattern[at..], byte.to_ascii_lowercase()),
+            (Some(_), Some(byte)) => one(&pattern[at..], *byte, case),
             _ => None,
         };
         match (matched, star) {
@@ -31,18 +49,20 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// The length of the pattern's first element where it covers the byte.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+fn one(pattern: &[u8], byte: u8, case: Case) -> Option<usize> {
+    let same = |literal: &u8| case.of(*literal) == case.of(byte);
     match pattern {
         [b'?', ..] => Some(1),
-        [b'[', rest @ ..] => class(rest, byte).map(|length| length + 1),
-        [b'\\', literal, ..] => (literal.to_ascii_lowercase() == byte).then_some(2),
-        [literal, ..] => (literal.to_ascii_lowercase() == byte).then_some(1),
+        [b'[', rest @ ..] => class(rest, byte, case).map(|length| length + 1),
+        [b'\\', literal, ..] => same(literal).then_some(2),
+        [literal, ..] => same(literal).then_some(1),
         [] => None,
     }
 }
 
 /// The same for what follows a `[`.
-fn class(pattern: &[u8], byte: u8) -> Option<usize> {
+fn class(pattern: &[u8], byte: u8, case: Case) -> Option<usize> {
+    let byte = case.of(byte);
     let negated = pattern.first() == Some(&b'^');
     let mut at = usize::from(negated);
     let mut found = false;
@@ -54,16 +74,16 @@ fn class(pattern: &[u8], byte: u8) -> Option<usize> {
                 break;
             }
             [b'\\', literal, ..] => {
-                found |= literal.to_ascii_lowercase() == byte;
+                found |= case.of(*literal) == byte;
                 at += 2;
             }
             [low, b'-', high, ..] if *high != b']' => {
-                let (low, high) = (low.to_ascii_lowercase(), high.to_ascii_lowercase());
+                let (low, high) = (case.of(*low), case.of(*high));
                 found |= (low.min(high)..=low.max(high)).contains(&byte);
                 at += 3;
             }
             [literal, ..] => {
-                found |= literal.to_ascii_lowercase() == byte;
+                found |= case.of(*literal) == byte;
                 at += 1;
             }
         }
@@ -76,7 +96,8 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, text: &str, expected: bool) {
-        assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        let got = matches(pattern.as_bytes(), text.as_bytes(), Case::Ignored);
+        assert_eq!(got, expected, "{pattern} {text}");
     }
 
     #[test]
@@ -110,6 +131,14 @@ mod tests {
         ] {
             check(pattern, text, false);
         }
+    }
+
+    #[test]
+    fn capital_letters_count_where_they_do() {
+        let exact =
+            |pattern: &str, text: &str| matches(pattern.as_bytes(), text.as_bytes(), Case::Counts);
+        assert!(exact("A[B-D]*", "ACe") && exact("\\A?c", "Abc"));
+        assert!(!exact("A*", "abc") && !exact("[A-C]", "b") && !exact("\\A", "a"));
     }
 
     /// CVE-2022-36021, CVE-2024-31228: a pattern took exponential time, or the stack.

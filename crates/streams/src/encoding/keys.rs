@@ -1,0 +1,226 @@
+//! What concerns keys whatever they hold, as bytes: commands, queries, replies. Their tags are from 60 to
+//! 79 in each list.
+
+use crate::code::{Put, Reader};
+use crate::command::{Command, ExpireOnly, When};
+use crate::error::Fault;
+use crate::query::{About, Query};
+use crate::reply::Reply;
+
+use super::reply::Coded;
+
+/// The first byte of a command. Never used again for something else.
+mod command_tag {
+    pub(super) const EXPIRE: u8 = 60;
+    pub(super) const PERSIST: u8 = 61;
+    pub(super) const EXPIRE_DUE: u8 = 62;
+    pub(super) const RENAME: u8 = 63;
+    pub(super) const COPY: u8 = 64;
+    pub(super) const FLUSH: u8 = 65;
+}
+
+/// The first byte of a query. Never used again for something else.
+mod query_tag {
+    pub(super) const SCAN: u8 = 60;
+    pub(super) const KEYS: u8 = 61;
+    pub(super) const KEY_AT: u8 = 62;
+    pub(super) const OBJECT: u8 = 63;
+    pub(super) const LIFETIME: u8 = 64;
+}
+
+/// The first byte of a reply. Never used again for something else.
+mod reply_tag {
+    pub(super) const NO_KEY: u8 = 60;
+    pub(super) const TEXT: u8 = 61;
+    pub(super) const KEYS: u8 = 62;
+    pub(super) const SCANNED: u8 = 63;
+    pub(super) const SIGNED: u8 = 64;
+}
+
+pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
+    match command {
+        Command::Expire { key, when, only } => {
+            to.put_u8(command_tag::EXPIRE);
+            to.put_bytes(key);
+            let (tag, ms) = match when {
+                When::InMs(ms) => (1, ms),
+                When::AtMs(ms) => (2, ms),
+            };
+            to.put_u8(tag);
+            to.put_signed(*ms);
+            to.put_u8(only_tag(*only));
+        }
+        Command::Persist { key } => {
+            to.put_u8(command_tag::PERSIST);
+            to.put_bytes(key);
+        }
+        Command::ExpireDue => to.put_u8(command_tag::EXPIRE_DUE),
+        Command::Rename { key, to: new, only_new } => {
+            to.put_u8(command_tag::RENAME);
+            to.put_bytes(key);
+            to.put_bytes(new);
+            to.put_bool(*only_new);
+        }
+        Command::Copy { key, to: new, replace } => {
+            to.put_u8(command_tag::COPY);
+            to.put_bytes(key);
+            to.put_bytes(new);
+            to.put_bool(*replace);
+        }
+        Command::Flush => to.put_u8(command_tag::FLUSH),
+        _ => unreachable!("all others are written before"),
+    }
+}
+
+pub(super) fn read_command(tag: u8, from: &mut Reader) -> Result<Command, Fault> {
+    Ok(match tag {
+        command_tag::EXPIRE => Command::Expire {
+            key: from.bytes()?,
+            when: match from.u8()? {
+                1 => When::InMs(from.signed()?),
+                2 => When::AtMs(from.signed()?),
+                _ => return Err(from.damaged("unknown time")),
+            },
+            only: read_only(from)?,
+        },
+        command_tag::PERSIST => Command::Persist { key: from.bytes()? },
+        command_tag::EXPIRE_DUE => Command::ExpireDue,
+        command_tag::RENAME => {
+            Command::Rename { key: from.bytes()?, to: from.bytes()?, only_new: from.bool()? }
+        }
+        command_tag::COPY => {
+            Command::Copy { key: from.bytes()?, to: from.bytes()?, replace: from.bool()? }
+        }
+        command_tag::FLUSH => Command::Flush,
+        _ => return Err(from.damaged("unknown command")),
+    })
+}
+
+fn only_tag(only: ExpireOnly) -> u8 {
+    match only {
+        ExpireOnly::Always => 0,
+        ExpireOnly::WithoutTime => 1,
+        ExpireOnly::WithTime => 2,
+        ExpireOnly::Later => 3,
+        ExpireOnly::Earlier => 4,
+        ExpireOnly::WithTimeEarlier => 5,
+    }
+}
+
+fn read_only(from: &mut Reader) -> Result<ExpireOnly, Fault> {
+    Ok(match from.u8()? {
+        0 => ExpireOnly::Always,
+        1 => ExpireOnly::WithoutTime,
+        2 => ExpireOnly::WithTime,
+        3 => ExpireOnly::Later,
+        4 => ExpireOnly::Earlier,
+        5 => ExpireOnly::WithTimeEarlier,
+        _ => return Err(from.damaged("unknown condition")),
+    })
+}
+
+pub(super) fn put_query(to: &mut Vec<u8>, query: &Query) {
+    match query {
+        Query::Scan { place, count, pattern } => {
+            to.put_u8(query_tag::SCAN);
+            to.put_number(*place);
+            to.put_number(*count);
+            to.put_option(pattern.as_ref(), |to, pattern| to.put_bytes(pattern));
+        }
+        Query::Keys { pattern } => {
+            to.put_u8(query_tag::KEYS);
+            to.put_bytes(pattern);
+        }
+        Query::KeyAt { place } => {
+            to.put_u8(query_tag::KEY_AT);
+            to.put_number(*place);
+        }
+        Query::Object { key, about } => {
+            to.put_u8(query_tag::OBJECT);
+            to.put_bytes(key);
+            to.put_u8(about_tag(*about));
+        }
+        Query::Lifetime { key, absolute, in_ms } => {
+            to.put_u8(query_tag::LIFETIME);
+            to.put_bytes(key);
+            to.put_bool(*absolute);
+            to.put_bool(*in_ms);
+        }
+        _ => unreachable!("all others are written before"),
+    }
+}
+
+pub(super) fn read_query(tag: u8, from: &mut Reader) -> Result<Query, Fault> {
+    Ok(match tag {
+        query_tag::SCAN => Query::Scan {
+            place: from.number()?,
+            count: from.number()?,
+            pattern: from.option(Reader::bytes)?,
+        },
+        query_tag::KEYS => Query::Keys { pattern: from.bytes()? },
+        query_tag::KEY_AT => Query::KeyAt { place: from.number()? },
+        query_tag::OBJECT => Query::Object { key: from.bytes()?, about: read_about(from)? },
+        query_tag::LIFETIME => {
+            Query::Lifetime { key: from.bytes()?, absolute: from.bool()?, in_ms: from.bool()? }
+        }
+        _ => return Err(from.damaged("unknown query")),
+    })
+}
+
+fn about_tag(about: About) -> u8 {
+    match about {
+        About::Encoding => 1,
+        About::References => 2,
+        About::IdleTime => 3,
+        About::Frequency => 4,
+        About::Bytes => 5,
+    }
+}
+
+fn read_about(from: &mut Reader) -> Result<About, Fault> {
+    Ok(match from.u8()? {
+        1 => About::Encoding,
+        2 => About::References,
+        3 => About::IdleTime,
+        4 => About::Frequency,
+        5 => About::Bytes,
+        _ => return Err(from.damaged("unknown question about a key")),
+    })
+}
+
+pub(super) fn put_reply<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
+    match reply {
+        Reply::NoKey => to.put_u8(reply_tag::NO_KEY),
+        Reply::Signed(number) => {
+            to.put_u8(reply_tag::SIGNED);
+            to.put_signed(*number);
+        }
+        Reply::Text(text) => {
+            to.put_u8(reply_tag::TEXT);
+            to.put_bytes(text);
+        }
+        Reply::Keys(keys) => {
+            to.put_u8(reply_tag::KEYS);
+            to.put_list(keys, |to, key| to.put_bytes(key));
+        }
+        Reply::Scanned { next, keys } => {
+            to.put_u8(reply_tag::SCANNED);
+            to.put_number(*next);
+            to.put_list(keys, |to, key| to.put_bytes(key));
+        }
+        _ => unreachable!("all others are written before"),
+    }
+}
+
+pub(super) fn read_reply<E: Coded>(tag: u8, from: &mut Reader) -> Result<Reply<E>, Fault> {
+    Ok(match tag {
+        reply_tag::NO_KEY => Reply::NoKey,
+        reply_tag::SIGNED => Reply::Signed(from.signed()?),
+        reply_tag::TEXT => Reply::Text(from.bytes()?),
+        reply_tag::KEYS => Reply::Keys(from.list(Reader::bytes)?),
+        reply_tag::SCANNED => {
+            Reply::Scanned { next: from.number()?, keys: from.list(Reader::bytes)? }
+        }
+        _ => return Err(from.damaged("unknown reply")),
+    })
+}
