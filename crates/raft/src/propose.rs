@@ -12,7 +12,7 @@ use futures::stream::FuturesOrdered;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
-use streams::command::Command;
+use streams::command::{Command, Step};
 use streams::error::Refusal;
 use streams::reply::{Entry, Reply};
 use streams::{Batch, Run};
@@ -204,7 +204,11 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
                 let streams: usize = read.streams.iter().map(|(key, _)| key.len() + ID).sum();
                 read.group.len() + read.consumer.len() + streams
             }
-            Command::Remove { keys } => sum(keys),
+            Command::Remove { keys } | Command::Watch { keys } => sum(keys),
+            Command::Transaction(transaction) => {
+                let watched = transaction.watched.iter().map(|(key, _)| key.len() + ID);
+                watched.sum::<usize>() + transaction.steps.iter().map(step_bytes).sum::<usize>()
+            }
             Command::Trim { key, .. } | Command::SetId { key, .. } => key.len(),
             Command::GroupCreate { key, group, .. }
             | Command::GroupSetId { key, group, .. }
@@ -217,4 +221,11 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
             Command::Rename { key, to, .. } | Command::Copy { key, to, .. } => key.len() + to.len(),
             Command::Flush | Command::ExpireDue | Command::Void | Command::Misplaced => 0,
         }
+}
+
+fn step_bytes(step: &Step) -> usize {
+    match step {
+        Step::Command(command) => command_bytes(command),
+        Step::Query(query) => query.keys().map(bytes::Bytes::len).sum(),
+    }
 }

@@ -96,7 +96,7 @@ impl Stream {
         }
         self.checkpoint_index(parts);
         self.checkpoint_tail(parts);
-        self.checkpoint_expiry(parts);
+        self.checkpoint_numbers(parts);
         for name in std::mem::take(&mut self.changed.groups) {
             self.checkpoint_group(&name, parts);
         }
@@ -140,17 +140,24 @@ impl Stream {
         self.changed.tail_stored = self.tail.is_some();
     }
 
-    fn checkpoint_expiry(&mut self, parts: &mut CheckpointParts) {
-        if !std::mem::take(&mut self.changed.expiry) {
-            return;
+    fn checkpoint_numbers(&mut self, parts: &mut CheckpointParts) {
+        let changed = &mut self.changed;
+        let expiry = (&mut changed.expiry, &mut changed.expiry_stored);
+        let watch = (&mut changed.watch, &mut changed.watch_stored);
+        for ((changed, stored), key, number) in [
+            (expiry, PartKey::Expiry(self.number), self.expires_ms),
+            (watch, PartKey::Watch(self.number), self.watched),
+        ] {
+            if !std::mem::take(changed) {
+                continue;
+            }
+            match number {
+                Some(number) => parts.put.push((key.encode(), stored::put_lone_number(number))),
+                None if *stored => parts.removed.push(key.encode()),
+                None => {}
+            }
+            *stored = number.is_some();
         }
-        let key = PartKey::Expiry(self.number).encode();
-        match self.expires_ms {
-            Some(expires_ms) => parts.put.push((key, stored::put_expiry(expires_ms))),
-            None if self.changed.expiry_stored => parts.removed.push(key),
-            None => {}
-        }
-        self.changed.expiry_stored = self.expires_ms.is_some();
     }
 
     fn checkpoint_group(&mut self, name: &Bytes, parts: &mut CheckpointParts) {
@@ -214,11 +221,16 @@ impl Loader {
                 stream.changed.tail_stored = true;
             }
             PartKey::Expiry(number) => {
-                let expires_ms = stored::read_expiry(value)?;
+                let expires_ms = stored::read_lone_number(value, "expiry")?;
                 let stream = self.stream(number)?;
                 stream.expires_ms = Some(expires_ms);
                 stream.changed.expiry_stored = true;
                 self.state.expiring.insert((expires_ms, number));
+            }
+            PartKey::Watch(number) => {
+                let stream = self.stream(number)?;
+                stream.watched = Some(stored::read_lone_number(value, "watch")?);
+                stream.changed.watch_stored = true;
             }
             PartKey::Group(number, group) => {
                 let (name, group) = stored::read_group(group, value)?;

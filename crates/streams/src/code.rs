@@ -122,6 +122,11 @@ impl Reader {
         Ok(byte)
     }
 
+    /// The next byte, left where it is.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
     pub(crate) fn bool(&mut self) -> Result<bool, Fault> {
         match self.u8()? {
             0 => Ok(false),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::id::EntryId;
+use crate::query::Query;
 
 /// A change, ordered by the log. Option rules that need no state (arity, `LIMIT` without `~`, a
 /// malformed id) are settled by whoever builds the command.
@@ -65,6 +66,10 @@ pub enum Command {
     Flush,
     /// The leader's tick: what has expired by now goes, so much at a time.
     ExpireDue,
+    /// WATCH: tells under which number each of these keys is unchanged from now on.
+    Watch { keys: Vec<Bytes> },
+    /// What stands between MULTI and EXEC: all of it or nothing.
+    Transaction(Transaction),
     /// Stands in for a command whose deadline passed before it was applied: it will never be.
     Void,
     /// Stands in for a command that came to a shard that doesn't own its keys: it is refused, under
@@ -96,11 +101,16 @@ impl Command {
             Self::Rename { key, to, .. } | Self::Copy { key, to, .. } => {
                 (Some(key), std::slice::from_ref(to), &[])
             }
-            Self::Remove { keys } => (None, keys, &[]),
+            Self::Remove { keys } | Self::Watch { keys } => (None, keys, &[]),
+            Self::Transaction(_) => (None, &[], &[]),
             Self::ReadGroup(read) => (None, &[], &read.streams),
             Self::Flush | Self::ExpireDue | Self::Void | Self::Misplaced => (None, &[], &[]),
         };
-        one.into_iter().chain(many).chain(read.iter().map(|(key, _)| key))
+        let of_steps = match self {
+            Self::Transaction(transaction) => transaction.keys(),
+            _ => Vec::new(),
+        };
+        one.into_iter().chain(many).chain(read.iter().map(|(key, _)| key)).chain(of_steps)
     }
 }
 
@@ -271,6 +281,40 @@ pub struct AutoClaim {
     /// At most this many entries, those that are gone included; at least 1.
     pub count: u64,
     pub just_id: bool,
+}
+
+/// Steps that are taken one after the other with nothing in between, unless a watched key changed:
+/// then none is. A step that is refused keeps no other from being taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// Keys with the numbers that [`Command::Watch`] told; none where there was no such key.
+    pub watched: Vec<(Bytes, Option<u64>)>,
+    pub steps: Vec<Step>,
+}
+
+/// What a transaction does or asks. Never a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Command(Command),
+    Query(Query),
+}
+
+impl Transaction {
+    /// Every key that it names.
+    pub fn keys(&self) -> Vec<&Bytes> {
+        let watched = self.watched.iter().map(|(key, _)| key);
+        watched.chain(self.steps.iter().flat_map(Step::keys)).collect()
+    }
+}
+
+impl Step {
+    /// Every key that it names, in its order.
+    pub fn keys(&self) -> Vec<&Bytes> {
+        match self {
+            Self::Command(command) => command.keys().collect(),
+            Self::Query(query) => query.keys().collect(),
+        }
+    }
 }
 
 /// When a key is to expire.

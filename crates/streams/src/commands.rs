@@ -77,6 +77,9 @@ impl Call<'_> {
             Command::Expire { key, when, only } => self.expire(key, *when, *only),
             Command::Persist { key } => self.persist(key),
             Command::ExpireDue => self.expire_due(),
+            Command::Watch { keys } => self.watch(keys),
+            // Its steps are run one by one, by `State::apply_steps`.
+            Command::Transaction(_) => Ok(Reply::Nil),
             Command::Void => Ok(Reply::Nil),
             Command::Misplaced => Err(Refusal::Misplaced.into()),
         }
@@ -109,6 +112,8 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
         | Command::Ack { .. }
         | Command::Remove { .. }
         | Command::Rename { .. }
+        | Command::Watch { .. }
+        | Command::Transaction(_)
         | Command::Flush
         | Command::Expire { .. }
         | Command::Persist { .. }

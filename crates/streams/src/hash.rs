@@ -92,6 +92,10 @@ impl Hasher {
             self.buffer.put_raw(b"expires");
             self.buffer.put_number(expires_ms);
         }
+        if let Some(number) = stream.watched {
+            self.buffer.put_raw(b"watched");
+            self.buffer.put_number(number);
+        }
         self.buffer.put_size(stream.groups.len());
         for (name, group) in &stream.groups {
             self.group(name, group);

@@ -27,6 +27,7 @@ mod sessions;
 mod state;
 mod stored;
 mod stream;
+mod transaction;
 mod view;
 mod waiting;
 mod wire;

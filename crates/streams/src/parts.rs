@@ -11,6 +11,7 @@
 //! "s" stream 4 group 2 chunk u64          a chunk of its pending entries
 //! "s" stream 5 block u64                  a sealed block
 //! "s" stream 60                           when it expires
+//! "s" stream 61                           its number for WATCH
 //! "x" node u64                            what is known of a gateway
 //! ```
 //! Numbers are big-endian, so that keys sort as what they name does.
@@ -30,6 +31,7 @@ const TAIL: u8 = 3;
 const GROUP: u8 = 4;
 const BLOCK: u8 = 5;
 const EXPIRY: u8 = 60;
+const WATCH: u8 = 61;
 
 const GROUP_META: u8 = 1;
 const GROUP_PENDING: u8 = 2;
@@ -44,6 +46,7 @@ pub(crate) enum PartKey {
     PendingChunk(StreamNumber, GroupNumber, u64),
     Block(BlockKey),
     Expiry(StreamNumber),
+    Watch(StreamNumber),
     Session(NodeId),
 }
 
@@ -68,6 +71,7 @@ impl PartKey {
                 key.extend_from_slice(&chunk.to_be_bytes());
             }
             Self::Expiry(stream) => put(&mut key, stream, EXPIRY, &[]),
+            Self::Watch(stream) => put(&mut key, stream, WATCH, &[]),
             Self::Block(block) => put(&mut key, block.stream, BLOCK, &[block.block.0]),
         }
         Bytes::from(key)
@@ -85,6 +89,7 @@ impl PartKey {
             (META, true) => return Some(Self::Stream(stream)),
             (TAIL, true) => return Some(Self::Tail(stream)),
             (EXPIRY, true) => return Some(Self::Expiry(stream)),
+            (WATCH, true) => return Some(Self::Watch(stream)),
             _ => {}
         }
         let (number, rest) = split_number(rest)?;

@@ -65,6 +65,12 @@ pub enum Reply<E> {
     NoKey,
     /// A number that may be below 0: TTL and its kin.
     Signed(i64),
+    /// WATCH: the number of each key, none where there is no such key.
+    Watched(Vec<Option<u64>>),
+    /// EXEC: what each step came to.
+    Transaction(Vec<Reply<E>>),
+    /// Inside [`Reply::Transaction`], with its entries: a later step may have removed them.
+    Held(Box<Reply<Entry>>),
     /// A text: RANDOMKEY, OBJECT ENCODING.
     Text(Bytes),
     /// KEYS.

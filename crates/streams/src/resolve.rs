@@ -31,6 +31,9 @@ pub(crate) fn needs(state: &State, reply: &Reply<EntryRef>) -> Vec<BlockKey> {
         }
         Reply::Stream(info) => info.first.iter().chain(&info.last).for_each(need),
         Reply::StreamFull(info) => info.entries.iter().for_each(need),
+        Reply::Transaction(replies) => {
+            needs = replies.iter().flat_map(|reply| self::needs(state, reply)).collect();
+        }
         _ => {}
     }
     needs.sort_unstable();
@@ -87,6 +90,12 @@ pub(crate) fn resolve(
         Reply::Groups(groups) => Reply::Groups(groups),
         Reply::Consumers(consumers) => Reply::Consumers(consumers),
         Reply::Type { exists } => Reply::Type { exists },
+        Reply::Transaction(replies) => {
+            let all = replies.into_iter().map(|reply| resolve(state, blocks, reply));
+            Reply::Transaction(all.collect::<Result<_, Fault>>()?)
+        }
+        Reply::Held(reply) => *reply,
+        Reply::Watched(numbers) => Reply::Watched(numbers),
         Reply::NoKey => Reply::NoKey,
         Reply::Signed(number) => Reply::Signed(number),
         Reply::Text(text) => Reply::Text(text),

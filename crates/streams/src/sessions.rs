@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use base::{Incarnation, NodeId};
 
+use crate::encoding::put_reply;
 use crate::limits::{KEPT_REPLIES_MAX, KEPT_REPLY_BYTES_MAX};
-use crate::reply::{Claimed, EntryRef, Reply};
+use crate::reply::{Claimed, Entry, EntryRef, Reply};
 use crate::state::State;
 
 /// The first sequence number of a gateway's life in a shard.
@@ -165,6 +166,9 @@ pub(crate) fn reply_bytes(reply: &Reply<EntryRef>) -> usize {
         Reply::Entries(entries) => entries.len() * REF_BYTES,
         Reply::Ids(ids) => ids.len() * REF_BYTES,
         Reply::Deleted(done) => done.len(),
+        Reply::Watched(numbers) => numbers.len() * REF_BYTES,
+        Reply::Transaction(replies) => replies.iter().map(reply_bytes).sum(),
+        Reply::Held(reply) => held_bytes(reply),
         Reply::Streams(streams) => streams
             .iter()
             .map(|(key, entries)| REPLY_BYTES + key.len() + entries.len() * REF_BYTES)
@@ -183,4 +187,11 @@ pub(crate) fn reply_bytes(reply: &Reply<EntryRef>) -> usize {
         _ => 0,
     };
     REPLY_BYTES + more
+}
+
+/// The same of a reply that holds its entries: about what it is encoded.
+fn held_bytes(reply: &Reply<Entry>) -> usize {
+    let mut bytes = Vec::new();
+    put_reply(&mut bytes, reply);
+    bytes.len()
 }

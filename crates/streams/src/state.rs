@@ -74,9 +74,9 @@ impl State {
     }
 
     /// Does what the command says. `blocks` holds at least what [`State::needs`] named. A refusal is
-    /// a reply, and has changed nothing but the clock (and what had expired is
-    /// gone). After a [`Fault`] the state is good for
-    /// nothing any more.
+    /// a reply, and has changed nothing but the clock (and what had expired is gone). After a
+    /// [`Fault`] the state is good for nothing any more. Of a transaction only the beginning: see
+    /// [`State::apply_steps`].
     pub fn apply(
         &mut self,
         blocks: &Blocks,
@@ -189,6 +189,9 @@ impl State {
             stream.changed.listed = true;
             self.changed.push(*number);
             self.dirty.parts += 2;
+        }
+        if stream.watched.take().is_some() {
+            stream.changed.watch = true;
         }
         Some(stream)
     }

@@ -17,6 +17,7 @@
 //!                | consumer, or turn where it is nobody's | delivered ms | deliveries
 //!   marks        1: its entry is gone; 2: it is nobody's. Version 1 has none of either
 //! expiry         1 | the last millisecond
+//! watch          1 | number
 //! session        1 | incarnation count | random u64 LE | mark | count | kept reply ...
 //! ```
 
@@ -270,14 +271,15 @@ pub(crate) fn read_pending_chunk(value: &Bytes) -> Result<Vec<(EntryId, Pending)
     })
 }
 
-pub(crate) fn put_expiry(expires_ms: u64) -> Bytes {
+/// A time to expire, or a number for WATCH.
+pub(crate) fn put_lone_number(number: u64) -> Bytes {
     let mut to = vec![VERSION];
-    to.put_number(expires_ms);
+    to.put_number(number);
     Bytes::from(to)
 }
 
-pub(crate) fn read_expiry(value: &Bytes) -> Result<u64, Fault> {
-    Reader::whole(value, "expiry", VERSION, Reader::number)
+pub(crate) fn read_lone_number(value: &Bytes, what: &'static str) -> Result<u64, Fault> {
+    Reader::whole(value, what, VERSION, Reader::number)
 }
 
 pub(crate) fn put_session(session: &Session) -> Bytes {

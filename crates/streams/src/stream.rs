@@ -98,6 +98,9 @@ pub(crate) struct Changed {
     /// Whether its time to expire changed, and whether a checkpoint has one.
     pub(crate) expiry: bool,
     pub(crate) expiry_stored: bool,
+    /// The same of its number for WATCH.
+    pub(crate) watch: bool,
+    pub(crate) watch_stored: bool,
 }
 
 /// A stream.
@@ -121,6 +124,8 @@ pub(crate) struct Stream {
     pub(crate) group_next: u64,
     /// The last millisecond at which it is there.
     pub(crate) expires_ms: Option<u64>,
+    /// The number that WATCH told of it, if nothing has changed since.
+    pub(crate) watched: Option<u64>,
     pub(crate) changed: Changed,
 }
 

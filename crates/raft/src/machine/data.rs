@@ -153,8 +153,9 @@ impl Data {
         command: &Command,
         outcomes: &mut Outcomes,
     ) -> Result<Reply<EntryRef>, Broken> {
-        let blocks = self.blocks.fetch(self.state.needs(stamp, command))?;
-        let applied = self.state.apply(&blocks, stamp, command)?;
+        let Self { state, blocks, .. } = self;
+        let fetch = |keys| blocks.fetch(keys);
+        let applied = state.apply_steps::<Broken>(stamp, command, fetch)?;
         self.state.keep(&run.origin, sequence, &applied.reply);
         outcomes.events.extend(applied.events);
         Ok(applied.reply)

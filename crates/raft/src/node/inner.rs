@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use base::{ClusterId, NodeId, ShardId};
 use journal::Marks;
 use journal::guard::{DataLock, Forming, Found, Identity, inspect};
-use streams::command::Command;
+use streams::command::{Command, Step};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use topology::{NodeState, ShardMap};
@@ -176,14 +176,7 @@ impl Inner {
     /// A node whose disk is too full for a command that takes room: the shard's leader, or one of so
     /// many voters that no majority is left.
     pub(crate) fn low_disk(&self, shard: ShardId, command: &Command) -> Option<NodeId> {
-        let takes_room = matches!(
-            command,
-            Command::Add(_)
-                | Command::Copy { .. }
-                | Command::GroupCreate { .. }
-                | Command::ConsumerCreate { .. }
-        );
-        if !takes_room {
+        if !takes_room(command) {
             return None;
         }
         self.running()?.low_disk(shard, self.options.disk_free_min)
@@ -292,4 +285,20 @@ impl From<journal::guard::GuardError> for Failure {
 
 pub(crate) fn bytes(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn takes_room(command: &Command) -> bool {
+    match command {
+        Command::Transaction(transaction) => transaction.steps.iter().any(|step| match step {
+            Step::Command(command) => takes_room(command),
+            Step::Query(_) => false,
+        }),
+        command => matches!(
+            command,
+            Command::Add(_)
+                | Command::Copy { .. }
+                | Command::GroupCreate { .. }
+                | Command::ConsumerCreate { .. }
+        ),
+    }
 }

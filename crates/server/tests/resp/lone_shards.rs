@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use base::{Clock, ClusterId, ManualClock, NodeId, ShardId};
 use raft::{NodeStatus, Outcome, Pending, ProposeError, Shards, WaitWork, Watch, Watches};
 use streams::command::{Command, Stamp};
+use streams::error::Fault;
 use streams::query::Query;
 use streams::reply::{EntryRef, Reply};
 use streams::{Blocks, State};
@@ -157,7 +158,10 @@ impl LoneShards {
         let blocks = Blocks::new();
         let mut state = self.states[usize::from(shard.0)].lock().unwrap();
         let reply: Reply<EntryRef> = match asked {
-            Asked::Write(command) => state.apply(&blocks, stamp, command).unwrap().reply,
+            Asked::Write(command) => {
+                let fetch = |_| Ok::<_, Fault>(Blocks::new());
+                state.apply_steps(stamp, command, fetch).unwrap().reply
+            }
             Asked::Read(query) => {
                 if let Query::WouldDeliver(read) = query {
                     state.note_seen(read, stamp);

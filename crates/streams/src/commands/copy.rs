@@ -76,6 +76,7 @@ impl Stream {
             index: self.index.copy(),
             resident: held.into_iter().map(resident).collect(),
             groups: self.groups.iter().map(group).collect(),
+            watched: None,
             changed,
             ..self.clone()
         })

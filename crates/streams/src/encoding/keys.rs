@@ -2,7 +2,7 @@
 //! 79 in each list.
 
 use crate::code::{Put, Reader};
-use crate::command::{Command, ExpireOnly, When};
+use crate::command::{Command, ExpireOnly, Step, Transaction, When};
 use crate::error::Fault;
 use crate::query::{About, Query};
 use crate::reply::Reply;
@@ -17,6 +17,8 @@ mod command_tag {
     pub(super) const RENAME: u8 = 63;
     pub(super) const COPY: u8 = 64;
     pub(super) const FLUSH: u8 = 65;
+    pub(super) const WATCH: u8 = 66;
+    pub(super) const TRANSACTION: u8 = 67;
 }
 
 /// The first byte of a query. Never used again for something else.
@@ -35,6 +37,9 @@ mod reply_tag {
     pub(super) const KEYS: u8 = 62;
     pub(super) const SCANNED: u8 = 63;
     pub(super) const SIGNED: u8 = 64;
+    pub(super) const WATCHED: u8 = 65;
+    pub(super) const TRANSACTION: u8 = 66;
+    pub(super) const HELD: u8 = 67;
 }
 
 pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
@@ -68,6 +73,18 @@ pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
             to.put_bool(*replace);
         }
         Command::Flush => to.put_u8(command_tag::FLUSH),
+        Command::Watch { keys } => {
+            to.put_u8(command_tag::WATCH);
+            to.put_list(keys, |to, key| to.put_bytes(key));
+        }
+        Command::Transaction(transaction) => {
+            to.put_u8(command_tag::TRANSACTION);
+            to.put_list(&transaction.watched, |to, (key, number)| {
+                to.put_bytes(key);
+                to.put_option(*number, Put::put_number);
+            });
+            to.put_list(&transaction.steps, put_step);
+        }
         _ => unreachable!("all others are written before"),
     }
 }
@@ -92,8 +109,38 @@ pub(super) fn read_command(tag: u8, from: &mut Reader) -> Result<Command, Fault>
             Command::Copy { key: from.bytes()?, to: from.bytes()?, replace: from.bool()? }
         }
         command_tag::FLUSH => Command::Flush,
+        command_tag::WATCH => Command::Watch { keys: from.list(Reader::bytes)? },
+        command_tag::TRANSACTION => Command::Transaction(Transaction {
+            watched: from.list(|from| Ok((from.bytes()?, from.option(Reader::number)?)))?,
+            steps: from.list(read_step)?,
+        }),
         _ => return Err(from.damaged("unknown command")),
     })
+}
+
+fn put_step(to: &mut Vec<u8>, step: &Step) {
+    match step {
+        Step::Command(command) => {
+            to.put_u8(1);
+            super::command::put_command(to, command);
+        }
+        Step::Query(query) => {
+            to.put_u8(2);
+            super::query::put_query(to, query);
+        }
+    }
+}
+
+fn read_step(from: &mut Reader) -> Result<Step, Fault> {
+    match from.u8()? {
+        // Looked at first: bytes must not say how deep this goes.
+        1 if from.peek() == Some(command_tag::TRANSACTION) => {
+            Err(from.damaged("transaction in a transaction"))
+        }
+        1 => super::command::read_command(from).map(Step::Command),
+        2 => super::query::read_query(from).map(Step::Query),
+        _ => Err(from.damaged("unknown step")),
+    }
 }
 
 fn only_tag(only: ExpireOnly) -> u8 {
@@ -191,6 +238,18 @@ fn read_about(from: &mut Reader) -> Result<About, Fault> {
 pub(super) fn put_reply<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
     match reply {
         Reply::NoKey => to.put_u8(reply_tag::NO_KEY),
+        Reply::Watched(numbers) => {
+            to.put_u8(reply_tag::WATCHED);
+            to.put_list(numbers, |to, number| to.put_option(*number, Put::put_number));
+        }
+        Reply::Transaction(replies) => {
+            to.put_u8(reply_tag::TRANSACTION);
+            to.put_list(replies, super::reply::put_reply);
+        }
+        Reply::Held(reply) => {
+            to.put_u8(reply_tag::HELD);
+            super::reply::put_reply(to, reply);
+        }
         Reply::Signed(number) => {
             to.put_u8(reply_tag::SIGNED);
             to.put_signed(*number);
@@ -212,9 +271,31 @@ pub(super) fn put_reply<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
     }
 }
 
+/// A reply inside another one, which must not begin so: bytes must not say how deep this goes.
+fn read_inner<T>(
+    from: &mut Reader,
+    nested: &[u8],
+    read: impl FnOnce(&mut Reader) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    if from.peek().is_some_and(|tag| nested.contains(&tag)) {
+        return Err(from.damaged("reply in a reply"));
+    }
+    read(from)
+}
+
 pub(super) fn read_reply<E: Coded>(tag: u8, from: &mut Reader) -> Result<Reply<E>, Fault> {
     Ok(match tag {
         reply_tag::NO_KEY => Reply::NoKey,
+        reply_tag::WATCHED => Reply::Watched(from.list(|from| from.option(Reader::number))?),
+        reply_tag::TRANSACTION => {
+            Reply::Transaction(from.list(|from| {
+                read_inner(from, &[reply_tag::TRANSACTION], super::reply::read_reply)
+            })?)
+        }
+        reply_tag::HELD => {
+            let nested = [reply_tag::TRANSACTION, reply_tag::HELD];
+            Reply::Held(Box::new(read_inner(from, &nested, super::reply::read_reply)?))
+        }
         reply_tag::SIGNED => Reply::Signed(from.signed()?),
         reply_tag::TEXT => Reply::Text(from.bytes()?),
         reply_tag::KEYS => Reply::Keys(from.list(Reader::bytes)?),

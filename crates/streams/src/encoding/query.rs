@@ -47,7 +47,7 @@ impl Query {
     }
 }
 
-fn put_query(to: &mut Vec<u8>, query: &Query) {
+pub(super) fn put_query(to: &mut Vec<u8>, query: &Query) {
     let mut names = |tag: u8, names: &[&Bytes]| {
         to.put_u8(tag);
         names.iter().for_each(|name| to.put_bytes(name));
@@ -106,7 +106,7 @@ fn put_query(to: &mut Vec<u8>, query: &Query) {
     }
 }
 
-fn read_query(from: &mut Reader) -> Result<Query, Fault> {
+pub(super) fn read_query(from: &mut Reader) -> Result<Query, Fault> {
     Ok(match from.u8()? {
         tag::LENGTH => Query::Length { key: from.bytes()? },
         tag::RANGE => Query::Range {

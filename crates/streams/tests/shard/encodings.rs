@@ -139,6 +139,7 @@ fn a_decoded_batch_is_slices_of_its_bytes() {
 fn checkpoints() {
     check_checkpoint("checkpoint.txt", samples::state());
     check_checkpoint("checkpoint_expiring.txt", samples::keys::expiring());
+    check_checkpoint("checkpoint_watched.txt", samples::keys::watched());
 }
 
 fn check_checkpoint(name: &str, mut state: State) {
@@ -153,7 +154,7 @@ fn check_checkpoint(name: &str, mut state: State) {
 
 #[test]
 fn a_checkpoint_written_before_is_read() {
-    for name in ["checkpoint.txt", "checkpoint_expiring.txt"] {
+    for name in ["checkpoint.txt", "checkpoint_expiring.txt", "checkpoint_watched.txt"] {
         let (header, parts, hash) = golden_checkpoint(name);
         assert_eq!(State::load(&header, parts).unwrap().hash(), hash, "{name}");
     }

@@ -14,3 +14,4 @@ mod scripts;
 mod sequences;
 mod sessions;
 mod stored;
+mod watch;

@@ -4,7 +4,7 @@ use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
-    NackMode, ReadFrom, ReadGroup, References, Trim, When,
+    NackMode, ReadFrom, ReadGroup, References, Step as Taken, Transaction, Trim, When,
 };
 use streams::id::EntryId;
 use streams::query::{About, After, Query};
@@ -221,9 +221,24 @@ impl Script {
         Command::Copy { key, to, replace: self.coin() }
     }
 
+    /// Without numbers of WATCH: which they are is not the model's business.
+    fn transaction(&self) -> Command {
+        let step = |_| match self.coin() {
+            true => Taken::Query(self.query()),
+            false => loop {
+                let command = self.command();
+                if !matches!(command, Command::Transaction(_)) {
+                    return Taken::Command(command);
+                }
+            },
+        };
+        let steps = (0..self.below(6)).map(step).collect();
+        Command::Transaction(Transaction { watched: Vec::new(), steps })
+    }
+
     fn command(&self) -> Command {
         let (key, group, consumer) = (self.key(), self.group(), self.consumer());
-        match self.below(46) {
+        match self.below(48) {
             0..=8 => Command::Add(self.add()),
             9 | 10 => Command::Trim { key, trim: self.trim() },
             11 | 12 => Command::Delete { key, ids: self.ids() },
@@ -282,6 +297,7 @@ impl Script {
             42 => Command::Rename { key, to: self.key(), only_new: self.coin() },
             43 => self.copy(key),
             44 if self.below(4) == 0 => Command::Flush,
+            45 | 46 => self.transaction(),
             _ => Command::Void,
         }
     }

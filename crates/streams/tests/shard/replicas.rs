@@ -2,6 +2,7 @@
 //! sealed block evicted before every call. Each must answer what the model answers.
 
 use streams::command::{Command, Stamp};
+use streams::error::Fault;
 use streams::query::Query;
 use streams::{Blocks, State};
 
@@ -22,7 +23,8 @@ impl Replicas {
         self.loaded.reload();
         let expected = self.model.apply(stamp.now_ms, command);
         let none = Blocks::new();
-        let applied = self.alone.apply(&none, stamp, command).unwrap();
+        let fetch = |_| Ok::<_, Fault>(Blocks::new());
+        let applied = self.alone.apply_steps(stamp, command, fetch).unwrap();
         let alone = self.alone.resolve(&none, applied.reply).unwrap();
         compare("left alone", &expected, &alone)?;
         compare("evicted", &expected, &self.evicted.apply(stamp, command))?;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
-    NackMode, ReadFrom, ReadGroup, References, Trim, When,
+    NackMode, ReadFrom, ReadGroup, References, Step, Transaction, Trim, When,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
@@ -123,6 +123,8 @@ impl Words {
             "xgroup" => return self.xgroup(),
             "xreadgroup" => return Command::ReadGroup(self.read_group()),
             "flush" => return Command::Flush,
+            "watch" => return Command::Watch { keys: self.0.drain(..).map(Bytes::from).collect() },
+            "multi" => return Command::Transaction(self.transaction()),
             "tick" => return Command::ExpireDue,
             "del" => {
                 return Command::Remove { keys: self.0.drain(..).map(Bytes::from).collect() };
@@ -317,6 +319,22 @@ impl Words {
         }
     }
 
+    /// `multi watching key number key none ; step ; step`.
+    fn transaction(&mut self) -> Transaction {
+        let words: Vec<String> = self.0.drain(..).collect();
+        let mut parts = words.split(|word| word == ";").map(|part| Words(part.to_vec().into()));
+        let mut watching = parts.next().expect("what is watched");
+        let mut watched = Vec::new();
+        while !watching.is_empty() {
+            watched.push((watching.bytes(), watching.word().parse().ok()));
+        }
+        let step = |mut part: Words| match part.asked() {
+            Asked::Command(command) => Step::Command(command),
+            Asked::Query(query) => Step::Query(query),
+        };
+        Transaction { watched, steps: parts.map(step).collect() }
+    }
+
     fn key_command(&mut self, name: &str, key: Bytes) -> Command {
         match name {
             "pexpire" => {
@@ -478,6 +496,12 @@ pub(crate) fn shown(reply: &Reply<Entry>) -> String {
             format!("{name} pending {pending} idle {idle} inactive {}", or_nil(one.inactive_ms))
         }),
         Reply::Type { exists } => if *exists { "stream" } else { "none" }.to_owned(),
+        Reply::Watched(numbers) => list(numbers, |number| or_nil(*number)),
+        Reply::Transaction(replies) => {
+            let all: Vec<String> = replies.iter().map(shown).collect();
+            format!("({})", all.join(" | "))
+        }
+        Reply::Held(reply) => format!("held {}", shown(reply)),
         Reply::NoKey => "no key".to_owned(),
         Reply::Signed(number) => number.to_string(),
         Reply::Text(found) => text(found),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use streams::command::{Command, Stamp};
+use streams::error::Fault;
 use streams::id::BlockKey;
 use streams::query::Query;
 use streams::reply::{Entry, EntryRef, Reply};
@@ -59,8 +60,10 @@ impl Stored {
     }
 
     pub(crate) fn apply(&mut self, stamp: Stamp, command: &Command) -> Reply<Entry> {
-        let blocks = self.fetch(self.state.needs(stamp, command));
-        let applied = self.state.apply(&blocks, stamp, command).unwrap();
+        let mut state = std::mem::take(&mut self.state);
+        let fetch = |needs| Ok::<_, Fault>(self.fetch(needs));
+        let applied = state.apply_steps(stamp, command, fetch).unwrap();
+        self.state = state;
         self.resolve(applied.reply)
     }
 

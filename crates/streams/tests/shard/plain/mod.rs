@@ -9,7 +9,7 @@ pub(crate) mod node;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use streams::command::{Add, AddId, Command, GroupStart, Keep, Most, References, Trim};
+use streams::command::{Add, AddId, Command, GroupStart, Keep, Most, References, Step, Trim};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -239,6 +239,13 @@ impl Model {
             }
             Command::Rename { .. } | Command::Copy { .. } | Command::Flush => {
                 self.run_names(command)
+            }
+            Command::Transaction(transaction) => {
+                let step = |step: &Step| match step {
+                    Step::Command(command) => self.run(command).unwrap_or_else(Reply::Refused),
+                    Step::Query(query) => self.answer(self.now, query),
+                };
+                Ok(Reply::Transaction(transaction.steps.iter().map(step).collect()))
             }
             Command::Void => Ok(Reply::Nil),
             Command::Misplaced => Err(Refusal::Misplaced),

@@ -1,11 +1,11 @@
 //! What concerns keys whatever they hold.
 
-use streams::command::{AddId, Command, ExpireOnly, Stamp, When};
+use streams::command::{AddId, Command, ExpireOnly, Stamp, Step, Transaction, When};
 use streams::query::{About, Query};
 use streams::reply::Reply;
 use streams::{Blocks, State};
 
-use super::{add, b};
+use super::{add, b, entries};
 
 pub(crate) fn commands() -> Vec<Command> {
     vec![
@@ -20,6 +20,16 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Rename { key: b("a"), to: b("b"), only_new: false },
         Command::Copy { key: b("a"), to: b("b"), replace: true },
         Command::Flush,
+        Command::Watch { keys: vec![b("a"), b("b")] },
+        Command::Transaction(Transaction::default()),
+        Command::Transaction(Transaction {
+            watched: vec![(b("a"), Some(300)), (b("b"), None)],
+            steps: vec![
+                Step::Command(add(AddId::Auto, None)),
+                Step::Query(Query::Length { key: b("orders") }),
+                Step::Command(Command::Flush),
+            ],
+        }),
     ]
 }
 
@@ -45,7 +55,11 @@ pub(crate) fn queries() -> Vec<Query> {
 }
 
 pub(crate) fn replies<E>() -> Vec<Reply<E>> {
+    let held = Reply::Entries(entries());
     vec![
+        Reply::Watched(vec![Some(300), None]),
+        Reply::Transaction(vec![Reply::Ok, Reply::Held(Box::new(held)), Reply::Nil]),
+        Reply::Transaction(Vec::new()),
         Reply::NoKey,
         Reply::Text(b("stream")),
         Reply::Signed(-2),
@@ -64,5 +78,13 @@ pub(crate) fn expiring() -> State {
     };
     apply(1_000, add(AddId::Auto, None));
     apply(1_000, expire(When::InMs(60_000), ExpireOnly::Always));
+    state
+}
+
+/// A shard with a key that is watched.
+pub(crate) fn watched() -> State {
+    let mut state = expiring();
+    let watch = Command::Watch { keys: vec![b("orders")] };
+    state.apply(&Blocks::new(), Stamp::default(), &watch).unwrap();
     state
 }

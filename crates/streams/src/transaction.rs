@@ -1,0 +1,138 @@
+//! MULTI, EXEC and WATCH. A transaction is one command, so it is in the log whole or not at all; its
+//! steps are applied one after the other, and each is handed the blocks that it needs once those
+//! before it were applied.
+//!
+//! WATCH gives a key's stream a number, which any later change takes from it again: where the
+//! number is still there, nothing has changed since. Numbers come from the counter that numbers
+//! streams, are never used twice, and are part of the state: so a new leader or a restart knows no
+//! less. A stream that nobody watches pays nothing.
+
+use bytes::Bytes;
+
+use crate::block::Blocks;
+use crate::command::{Command, Stamp, Step, Transaction};
+use crate::commands::{Call, Outcome};
+use crate::error::Fault;
+use crate::event::Event;
+use crate::id::BlockKey;
+use crate::reply::{EntryRef, Reply};
+use crate::state::{Applied, State};
+
+impl Call<'_> {
+    pub(crate) fn watch(&mut self, keys: &[Bytes]) -> Outcome {
+        let numbers = keys.iter().map(|key| self.state.watch(key)).collect();
+        Ok(Reply::Watched(numbers))
+    }
+}
+
+impl State {
+    /// [`State::needs`], then [`State::apply`]; for a transaction, for each of its steps. What
+    /// `fetch` fails with ends it, and then the state is good for nothing any more.
+    pub fn apply_steps<E: From<Fault>>(
+        &mut self,
+        stamp: Stamp,
+        command: &Command,
+        mut fetch: impl FnMut(Vec<BlockKey>) -> Result<Blocks, E>,
+    ) -> Result<Applied, E> {
+        match command {
+            Command::Transaction(transaction) => {
+                // Moves the clock, and removes what has expired of the keys that are named.
+                let Applied { events, .. } = self.apply(&Blocks::new(), stamp, command)?;
+                self.transact(stamp, transaction, events, &mut fetch)
+            }
+            command => {
+                let blocks = fetch(self.needs(stamp, command))?;
+                Ok(self.apply(&blocks, stamp, command)?)
+            }
+        }
+    }
+
+    fn transact<E: From<Fault>>(
+        &mut self,
+        stamp: Stamp,
+        transaction: &Transaction,
+        mut events: Vec<Event>,
+        fetch: &mut impl FnMut(Vec<BlockKey>) -> Result<Blocks, E>,
+    ) -> Result<Applied, E> {
+        if !self.is_unchanged(&transaction.watched) {
+            return Ok(Applied { reply: Reply::Nil, events });
+        }
+        let mut replies = Vec::with_capacity(transaction.steps.len());
+        for (at, step) in transaction.steps.iter().enumerate() {
+            let reply = match step {
+                Step::Command(command) => {
+                    let blocks = fetch(self.needs(stamp, command))?;
+                    let applied = self.apply(&blocks, stamp, command)?;
+                    events.extend(applied.events);
+                    applied.reply
+                }
+                Step::Query(query) => {
+                    let blocks = fetch(self.needs_query(query))?;
+                    self.answer(&blocks, stamp, query)?
+                }
+            };
+            let later = &transaction.steps[at + 1..];
+            replies.push(match names_entries(&reply) && later.iter().any(removes_entries) {
+                true => {
+                    let blocks = fetch(self.needs_reply(&reply))?;
+                    Reply::Held(Box::new(self.resolve(&blocks, reply)?))
+                }
+                false => reply,
+            });
+        }
+        Ok(Applied { reply: Reply::Transaction(replies), events })
+    }
+
+    fn is_unchanged(&self, watched: &[(Bytes, Option<u64>)]) -> bool {
+        let number = |key| self.stream(key).map(|stream| stream.watched);
+        watched.iter().all(|(key, expected)| number(key) == expected.map(Some))
+    }
+
+    /// The number under which a key's stream is unchanged from now on.
+    fn watch(&mut self, key: &Bytes) -> Option<u64> {
+        let stream = self.stream(key)?;
+        if stream.watched.is_some() {
+            return stream.watched;
+        }
+        let number = self.stream_next;
+        self.stream_next += 1;
+        let stream = self.stream_mut(key)?;
+        stream.watched = Some(number);
+        stream.changed.watch = true;
+        self.dirty.bytes += 16;
+        Some(number)
+    }
+}
+
+fn names_entries(reply: &Reply<EntryRef>) -> bool {
+    matches!(
+        reply,
+        Reply::Entries(_)
+            | Reply::Streams(_)
+            | Reply::Deliveries(_)
+            | Reply::AutoClaimed { .. }
+            | Reply::Stream(_)
+            | Reply::StreamFull(_)
+    )
+}
+
+/// Whether a step may remove entries that an earlier reply names.
+fn removes_entries(step: &Step) -> bool {
+    match step {
+        Step::Query(_) => false,
+        Step::Command(Command::Add(add)) => add.trim.is_some(),
+        Step::Command(command) => !matches!(
+            command,
+            Command::GroupCreate { .. }
+                | Command::GroupSetId { .. }
+                | Command::GroupDestroy { .. }
+                | Command::ConsumerCreate { .. }
+                | Command::ConsumerDelete { .. }
+                | Command::ReadGroup(_)
+                | Command::Ack { .. }
+                | Command::Claim(_)
+                | Command::AutoClaim(_)
+                | Command::Persist { .. }
+        ),
+    }
+}
