@@ -3,12 +3,14 @@
 //! Never knows RESP or the command line; reaches sled only through `store`, the peers only through
 //! [`Link`](link), time and randomness only through what is handed in.
 
+pub mod bus;
 pub mod cache;
 pub mod checkpoint;
 mod clock;
 mod expire;
 mod forming;
 mod gateway;
+mod held;
 pub mod limits;
 pub mod link;
 pub mod log;
@@ -35,6 +37,6 @@ mod waits;
 
 pub use node::{Driver, Failure, Member, Node, Options, Reads, World};
 pub use shards::{
-    NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
+    Held, NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
 };
 pub use waits::{WaitWork, Watch, Watches};

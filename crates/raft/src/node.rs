@@ -10,10 +10,12 @@ use base::{Clock, Disk, Entropy, NodeId, ShardId};
 use store::Stores;
 use streams::command::Command;
 use streams::query::Query;
+use tokio::time::Instant;
 use topology::{Addresses, MetaCommand, MetaReply};
 
+use crate::bus::Bus;
 use crate::link::Link;
-use crate::shards::{NodeStatus, PeerStatus, Pending, ProposeError, Shards};
+use crate::shards::{Held, NodeStatus, PeerStatus, Pending, ProposeError, Shards};
 use crate::waits::Watch;
 
 mod host;
@@ -266,6 +268,14 @@ impl Shards for Node {
         let running = self.0.running();
         let watcher = running.and_then(|running| running.watcher(shard));
         watcher.map_or_else(Watch::never, |watcher| watcher.watch(query))
+    }
+
+    fn held(&self, shard: ShardId, wanted: usize, deadline: Option<Instant>) -> Held {
+        Box::pin(crate::held::ask(Arc::clone(&self.0), shard, wanted, deadline))
+    }
+
+    fn bus(&self) -> Option<&Bus> {
+        Some(&self.0.bus)
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

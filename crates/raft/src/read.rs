@@ -53,7 +53,7 @@ pub(crate) async fn serve(
 
 /// Makes sure that this node led at some moment after now, and has applied everything committed
 /// before.
-async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
+pub(crate) async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
     let policy = match reads {
         Reads::Quorum => ReadPolicy::ReadIndex,
         Reads::Lease => ReadPolicy::LeaseRead,

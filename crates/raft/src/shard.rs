@@ -15,6 +15,7 @@ use topology::ShardMap;
 
 use crate::log::LogStore;
 use crate::machine::Fatal;
+use crate::machine::data::Data;
 use crate::network::{Feed, Network, Router};
 use crate::shards::ShardStatus;
 use crate::slots::Slots;
@@ -155,7 +156,12 @@ impl Group {
         });
         let synced = self.raft.watch_log_progress().get().and_then(|point| point.last_log_id);
         let checkpoint = self.replica.checkpoint();
+        let keys = match self.shard.is_meta() {
+            true => 0,
+            false => self.replica.with(|data: &mut Data| data.keys_count()),
+        };
         ShardStatus {
+            keys,
             shard: self.shard,
             leader: metrics.current_leader.map(NodeId),
             term: metrics.current_term,

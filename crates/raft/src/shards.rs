@@ -12,6 +12,7 @@ use streams::reply::{Entry, Reply};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::bus::Bus;
 use crate::waits::Watch;
 
 /// All shards of the cluster, as seen from this node: led here, or elsewhere and forwarded.
@@ -41,6 +42,18 @@ pub trait Shards: Send + Sync + 'static {
     /// places are ids, or a [`Query::WouldDeliver`].
     fn watch(&self, shard: ShardId, query: Query) -> Watch;
 
+    /// Waits until so many replicas beside the leader hold on disk what this shard acknowledged
+    /// before, or until `deadline` (none: for ever); tells how many do.
+    fn held(&self, shard: ShardId, wanted: usize, deadline: Option<Instant>) -> Held {
+        let _ = (shard, wanted, deadline);
+        Box::pin(std::future::ready(0))
+    }
+
+    /// Where to publish and to listen, over all nodes; none where that isn't offered.
+    fn bus(&self) -> Option<&Bus> {
+        None
+    }
+
     /// The shard that owns a key's slot.
     fn shard_of(&self, key: &[u8]) -> ShardId;
 
@@ -56,6 +69,9 @@ pub trait Shards: Send + Sync + 'static {
         self.status()
     }
 }
+
+/// A number of replicas that is on its way.
+pub type Held = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// The answer to a command or query, or why there is none.
 pub type Outcome = Result<Reply<Entry>, ProposeError>;
@@ -170,6 +186,8 @@ pub struct ShardStatus {
     pub synced_index: u64,
     pub checkpoint_index: u64,
     pub voters: Vec<NodeId>,
+    /// Keys that this replica holds.
+    pub keys: u64,
     /// Entries that each follower is behind; known to the leader only.
     pub lag: Vec<(NodeId, u64)>,
     /// Of the state at `applied_index`: equal on every replica that applied as much.

@@ -2,6 +2,7 @@
 //! what a connection answers by itself. Parsers see no socket, no shard and no state; a malformed
 //! request is refused before anybody is asked, also where Redis would look at the key first.
 
+pub(crate) mod acl;
 mod arguments;
 pub(crate) mod client;
 pub(crate) mod cluster;
@@ -11,9 +12,14 @@ pub(crate) mod connection;
 pub(crate) mod expire;
 pub(crate) mod info;
 pub(crate) mod keys;
+pub(crate) mod latency;
 pub(crate) mod object;
+pub(crate) mod pubsub;
 pub(crate) mod rename;
 pub(crate) mod scan;
+pub(crate) mod server;
+pub(crate) mod slowlog;
+pub(crate) mod wait;
 pub(crate) mod xack;
 pub(crate) mod xadd;
 pub(crate) mod xautoclaim;

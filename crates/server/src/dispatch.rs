@@ -18,8 +18,10 @@ use streams::query::Query;
 use streams::reply::{Delivery, Entry, Reply};
 use tokio::time::Instant;
 
+mod holding;
 mod waiting;
 
+use holding::Holding;
 use waiting::Waiting;
 pub(crate) use waiting::{Ending, Reading};
 
@@ -30,6 +32,7 @@ pub(crate) enum Call {
     Look(Look),
     Wait(Box<Waiting>),
     Scan(Scan),
+    Hold(Holding),
 }
 
 impl Call {
@@ -112,9 +115,20 @@ impl Call {
         Self::Wait(Box::new(Waiting::new(shards, reading, deadline)))
     }
 
+    /// Waits until so many replicas beside the leader hold what was acknowledged by these shards, or
+    /// until `deadline` (none: for ever); the answer is how many do.
+    pub(crate) fn hold(
+        shards: &Arc<dyn Shards>,
+        written: &[ShardId],
+        wanted: usize,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self::Hold(Holding::new(shards, written, wanted, deadline))
+    }
+
     /// Whether this may take as long as a client said.
     pub(crate) fn waits(&self) -> bool {
-        matches!(self, Self::Wait(_))
+        matches!(self, Self::Wait(_) | Self::Hold(_))
     }
 
     /// Whether it found nothing, and waits.
@@ -124,8 +138,10 @@ impl Call {
 
     /// Ends a wait, where this is one.
     pub(crate) fn end(&mut self, ending: Ending) {
-        if let Self::Wait(waiting) = self {
-            waiting.end(ending);
+        match self {
+            Self::Wait(waiting) => waiting.end(ending),
+            Self::Hold(holding) => holding.end(),
+            Self::One(_) | Self::Many(_) | Self::Look(_) | Self::Scan(_) => {}
         }
     }
 
@@ -165,6 +181,7 @@ impl Future for Call {
                 Self::Many(many) => return many.poll(context),
                 Self::Wait(waiting) => return waiting.poll(context),
                 Self::Scan(scan) => return scan.poll(context),
+                Self::Hold(holding) => return holding.poll(context),
                 Self::Look(look) => match std::task::ready!(look.poll(context)) {
                     Ok(many) => *self = Self::Many(many),
                     Err(outcome) => return Poll::Ready(outcome),

@@ -68,6 +68,10 @@ async fn serve(
             tracing::info!(signal = name, "stopping");
             None
         }
+        () = doors.shutdown_wanted() => {
+            tracing::info!("stopping, as a client wants");
+            None
+        }
         failure = node.failed() => Some(Failure::from(failure)),
     };
     match failed {

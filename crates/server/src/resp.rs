@@ -4,11 +4,15 @@
 //! [`raft::Shards`]. Redis's commands and their words are known here and in `commands`, nowhere
 //! else.
 
+mod absent;
+mod channels;
 mod clients;
 mod connection;
 mod door;
 mod error;
 mod inbox;
+mod keyspace;
+mod latency;
 mod limits;
 mod listener;
 mod pause;
@@ -17,15 +21,20 @@ mod reply;
 mod route;
 mod session;
 mod settings;
+mod shown;
+mod slow_log;
 mod statistics;
 mod table;
 
+pub(crate) use channels::{Channels, Kind as ChannelKind};
 pub(crate) use clients::{Client, Kind, Unblock};
 pub(crate) use door::Door;
 pub use door::{Options, Port, Stats};
 pub(crate) use error::{Echo, SyntaxError};
+pub(crate) use keyspace::Classes;
 pub use listener::{Handle, Service};
 pub(crate) use pause::Paused;
+pub(crate) use reply::Nothing;
 pub(crate) use session::{Replies, Turn};
 pub(crate) use settings::Number;
-pub(crate) use table::{Doc, Flags, Group, Keys, Run, Spec, all, find, lookup};
+pub(crate) use table::{Doc, Flags, Group, Keys, Run, Spec, all, find, lookup, rows};

@@ -73,8 +73,12 @@ impl Data {
 
     /// Somebody who hears what happens from now on, once it wants to.
     pub fn listen(&mut self) -> Listener {
+        self.listen_while(Arc::default())
+    }
+
+    /// The same, while `wanted` is set.
+    pub fn listen_while(&mut self, wanted: Arc<AtomicBool>) -> Listener {
         let (events, heard) = mpsc::unbounded_channel();
-        let wanted = Arc::new(AtomicBool::new(false));
         self.listeners.push(Listening { wanted: wanted.clone(), events });
         Listener { wanted, events: heard }
     }

@@ -11,6 +11,7 @@ use base::{Clock, ClusterId, Incarnation, NodeId, ShardId};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bus::Notice;
 use crate::link::{Envelope, Frame, Greeting, Lane, Link, Message, Party, SendError};
 use crate::network::sessions::{Arrived, Session, Sessions};
 use crate::network::wire::Appended;
@@ -25,6 +26,8 @@ pub(crate) mod kind {
     pub(crate) const CALL: u8 = 5;
     pub(crate) const ANSWER: u8 = 6;
     pub(crate) const REFUSAL: u8 = 7;
+    /// A notice for whoever listens; nothing comes back.
+    pub(crate) const NOTICE: u8 = 8;
 }
 
 /// What a call asks for: the `session` of its message.
@@ -48,9 +51,11 @@ pub(crate) enum Method {
     Meta,
     /// Waits of readers, for the leader.
     Watch,
+    /// How many replicas hold what was acknowledged, for the leader.
+    Held,
 }
 
-const METHODS: [Method; 12] = [
+const METHODS: [Method; 13] = [
     Method::Vote,
     Method::PreVote,
     Method::Transfer,
@@ -63,6 +68,7 @@ const METHODS: [Method; 12] = [
     Method::Repair,
     Method::Meta,
     Method::Watch,
+    Method::Held,
 ];
 
 impl Method {
@@ -158,6 +164,9 @@ pub(crate) trait Host: Send + Sync + 'static {
 
     /// The group of a shard, if it runs here.
     fn group(&self, shard: ShardId) -> Option<crate::shard::Group>;
+
+    /// Another node told something for whoever listens. Must not block.
+    fn told(&self, _notice: &Notice) {}
 
     /// A connection came or went.
     fn connected(&self, peer: NodeId, up: bool);
@@ -323,6 +332,16 @@ impl Router {
         }
     }
 
+    /// Tells every peer that is connected. It takes the lane of snapshots: whatever clients publish,
+    /// no vote and no entry waits behind it. Where that is full, the peer misses it.
+    pub(crate) fn tell_all(&self, notice: &Notice) {
+        let connected = |(id, peer): (&NodeId, &Peer)| peer.connected.then_some(*id);
+        let peers: Vec<NodeId> = lock(&self.peers).iter().filter_map(connected).collect();
+        for peer in peers {
+            drop(self.link.send(peer, Lane::Bulk, notice.to_message(kind::NOTICE)));
+        }
+    }
+
     /// Opens a session of appends: its number and where the answers come.
     pub(crate) fn open_session(
         &self,
@@ -416,6 +435,7 @@ impl Router {
                 self.deliver_answer(from, message.number, Err(CallError::Refused(why)));
                 Ok(())
             }
+            kind::NOTICE => self.deliver_notice(envelope, message),
             kind::APPENDED => self.deliver_appended(from, &message),
             kind::APPEND_LOST => {
                 self.close_session(message.session);
@@ -443,6 +463,17 @@ impl Router {
         let answer = Answer { router, to: envelope.from, shard, number, lane: method.lane() };
         let content = Content { head, body };
         host.call(Incoming { from: envelope.from, shard, method, content, answer });
+        Ok(())
+    }
+
+    fn deliver_notice(&self, envelope: &Envelope, message: Message) -> Result<(), String> {
+        if envelope.cluster != self.me().cluster {
+            return Err("a notice of another cluster".into());
+        }
+        let notice = Notice::of_message(message)?;
+        if let Some(host) = self.host() {
+            host.told(&notice);
+        }
         Ok(())
     }
 

@@ -26,6 +26,7 @@ pub(crate) async fn serve(group: Group, transfers: Arc<Transfers>, call: Incomin
         Method::SnapshotBegin => transfers.begin(&group, from, &head),
         Method::SnapshotChunk => transfers.accept(group.shard, from, &content).await,
         Method::SnapshotEnd => transfers.finish(&group, from, &head).await,
+        Method::Held => crate::held::serve(&group, &head).await,
         Method::Meta => meta(&group, head.clone()).await,
         Method::Run | Method::Read | Method::Watch | Method::Form | Method::Repair => {
             Err("not a call of Raft".into())

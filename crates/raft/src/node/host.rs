@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::inner::Inner;
 use super::running::Shard;
+use crate::bus::Notice;
 use crate::gateway::codec::{decode_queries, encode_outcome};
 use crate::gateway::{Failed, RunOutcome};
 use crate::network::{Answer, Host, Incoming, Method, serve};
@@ -31,6 +32,10 @@ impl Host for Inner {
 
     fn group(&self, shard: base::ShardId) -> Option<Group> {
         self.running()?.group(shard)
+    }
+
+    fn told(&self, notice: &Notice) {
+        self.bus.told(notice);
     }
 
     fn connected(&self, peer: NodeId, up: bool) {

@@ -12,6 +12,7 @@ use topology::{NodeState, ShardMap};
 
 pub(crate) use super::running::{Running, Shard};
 use super::{Addresses, Failure, NodeStatus, Options, PeerStatus, ProposeError, World};
+use crate::bus::Bus;
 use crate::clock::LeaderClock;
 use crate::gateway::{Budget, Handle};
 use crate::network::{Me, Router, Transfers};
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) router: Arc<Router>,
     pub(crate) clock: Arc<LeaderClock>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) bus: Arc<Bus>,
     pub(crate) transfers: Arc<Transfers>,
     pub(crate) refills: Arc<Refills>,
     identity: watch::Sender<Option<Identity>>,
@@ -62,6 +64,7 @@ impl Inner {
         let inner = Arc::new(Self {
             clock: LeaderClock::new(world.clock.clone(), router.clone()),
             budget: Budget::new(bytes(options.memory_bytes / WAITING_PART)),
+            bus: Bus::new(router.clone()),
             transfers: Arc::default(),
             refills: Arc::default(),
             identity: watch::Sender::new(identity),

@@ -211,6 +211,9 @@ impl Running {
         if !shard.is_meta() {
             let listener = group.replica.with::<Data, _>(Data::listen);
             self.spawn(waits::serve(group.clone(), clock.clone(), listener, waiting));
+            let wanted = node.bus.wanted();
+            let listener = group.replica.with(|data: &mut Data| data.listen_while(wanted));
+            self.spawn(node.bus.clone().pass_on(listener));
         }
         if let Some(place) = self.places.get(&shard) {
             let shard = Arc::new(Shard { group, proposer, reader, waits });

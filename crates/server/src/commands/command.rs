@@ -146,7 +146,7 @@ fn named(name: &[u8]) -> Option<(&'static Spec, Option<&'static Spec>)> {
 fn subcommands(spec: &Spec) -> &'static [Spec] {
     match spec.run {
         Run::Container(subcommands) => subcommands,
-        Run::Local(_) | Run::Read(_) | Run::ReadAlone(_) | Run::Write(_) | Run::ReadGroup(_) => &[],
+        _ => &[],
     }
 }
 
@@ -234,19 +234,21 @@ fn key_flags(spec: &Spec) -> &'static [&'static str] {
     match spec.run {
         Run::Write(_) if matches!(spec.name, "DEL" | "UNLINK") => &["RM", "delete"],
         Run::Write(_) | Run::ReadGroup(_) => &["RW", "update"],
-        Run::Read(_) | Run::ReadAlone(_) | Run::Local(_) | Run::Container(_) => &["RO", "access"],
+        _ => &["RO", "access"],
     }
 }
 
 fn flags(spec: &Spec) -> Vec<&'static str> {
-    let Flags { fast, deny_oom, blocking, no_auth } = spec.flags;
+    let Flags { fast, deny_oom, blocking, no_auth, admin } = spec.flags;
     let told = [
         (matches!(spec.run, Run::Read(_) | Run::ReadAlone(_)), "readonly"),
         (matches!(spec.run, Run::Write(_) | Run::ReadGroup(_)), "write"),
         (deny_oom, "denyoom"),
+        (admin, "admin"),
         (blocking, "blocking"),
         (matches!(spec.run, Run::Local(_)), "loading"),
         (matches!(spec.run, Run::Local(_)), "stale"),
+        (spec.doc.group == Group::PubSub, "pubsub"),
         (no_auth, "no_auth"),
         (fast, "fast"),
         (spec.keys == Keys::Streams, "movablekeys"),
@@ -254,14 +256,17 @@ fn flags(spec: &Spec) -> Vec<&'static str> {
     told.iter().filter(|(holds, _)| *holds).map(|(_, flag)| *flag).collect()
 }
 
-fn categories(spec: &Spec) -> Vec<&'static str> {
+pub(super) fn categories(spec: &Spec) -> Vec<&'static str> {
     let told = [
         (matches!(spec.run, Run::Read(_) | Run::ReadAlone(_)) && spec.keys != Keys::None, "@read"),
         (matches!(spec.run, Run::Write(_) | Run::ReadGroup(_)), "@write"),
         (spec.doc.group == Group::Stream, "@stream"),
         (spec.doc.group == Group::Generic, "@keyspace"),
         (spec.doc.group == Group::Connection, "@connection"),
+        (spec.doc.group == Group::PubSub, "@pubsub"),
         (spec.flags.blocking, "@blocking"),
+        (spec.flags.admin, "@admin"),
+        (spec.flags.admin, "@dangerous"),
         (spec.flags.fast, "@fast"),
         (!spec.flags.fast, "@slow"),
     ];

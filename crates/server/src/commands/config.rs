@@ -7,7 +7,7 @@ use streams::glob::{self, Case};
 
 use super::arguments::{Args, is_word};
 use super::command::write_help;
-use crate::resp::{Doc, Door, Echo, Group, Number, SyntaxError, Turn};
+use crate::resp::{Classes, Doc, Door, Echo, Group, Number, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
     summary: "Shows and changes settings.",
@@ -73,6 +73,8 @@ enum Change {
     Never,
     /// Not at all, though Redis would: only what it is may be set.
     Fixed,
+    /// To classes of events.
+    Events,
     /// To a number between these.
     Number(u64, u64, fn(&Door) -> &Number),
 }
@@ -112,7 +114,11 @@ static SETTINGS: &[Setting] = &[
     number!("maxclients", connections_max, 1, CONNECTIONS_MAX),
     fixed("maxmemory", |door| door.options.memory_bytes.to_string()),
     fixed("maxmemory-policy", |_| "noeviction".to_owned()),
-    fixed("notify-keyspace-events", |_| String::new()),
+    Setting {
+        name: "notify-keyspace-events",
+        show: |door| Classes::from_bits(door.channels.events.get()).text(),
+        change: Change::Events,
+    },
     fixed("port", |door| door.address.port().to_string()),
     fixed("proto-max-bulk-len", |door| door.limits(true).bulk_bytes_max.to_string()),
     fixed("save", |_| String::new()),
@@ -160,8 +166,10 @@ pub(crate) fn set(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError
         wanted.push((setting, why.map_err(refused)?));
     }
     for (setting, value) in wanted {
-        if let Change::Number(_, _, number) = setting.change {
-            number(turn.door).set(value);
+        match setting.change {
+            Change::Never | Change::Fixed => {}
+            Change::Number(_, _, number) => number(turn.door).set(value),
+            Change::Events => turn.door.set_events(Classes::from_bits(value)),
         }
     }
     turn.out.simple("OK");
@@ -177,6 +185,9 @@ impl Setting {
                 shown if is_word(value, &shown) => Ok(0),
                 shown => Err(format!("in Weir it is always '{shown}'")),
             },
+            Change::Events => Classes::parse(value)
+                .map(Classes::bits)
+                .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()),
             Change::Number(min, max, _) => {
                 let number = resp::signed(value)
                     .ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?;

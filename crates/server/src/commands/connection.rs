@@ -4,6 +4,7 @@ use resp::Protocol;
 
 use super::arguments::{Args, integer, is_word};
 use super::client::{check_text, set_name_to};
+use super::pubsub;
 use crate::resp::{Doc, Echo, Group, Replies, SyntaxError, Turn};
 
 /// The version of Redis whose behaviour clients may rely on: three plain numbers, for those that
@@ -64,6 +65,8 @@ pub(crate) static HELLO: Doc = Doc {
 
 pub(crate) fn ping(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
     match args {
+        [_] if pubsub::ping(turn, b"") => {}
+        [_, message] if pubsub::ping(turn, message) => {}
         [_] => turn.out.simple("PONG"),
         [_, message] => turn.out.bulk(message),
         _ => return Err(SyntaxError::Arity("ping".to_owned())),
@@ -94,6 +97,10 @@ pub(crate) fn reset(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError>
     turn.session.protocol = Protocol::Resp2;
     turn.session.replies = Replies::On;
     turn.session.reads_here = false;
+    turn.session.listens = false;
+    turn.door.clients.set_monitors(&turn.session.client, false);
+    turn.door.channels.unsubscribe_all(&turn.session.client);
+    turn.session.client.inbox.clear();
     turn.session.authenticate(turn.door, turn.door.options.password.is_none());
     turn.session.client.say(|said| {
         said.name.clear();

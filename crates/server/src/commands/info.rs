@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::arguments::{Args, is_word};
 use super::cluster;
 use super::connection::REDIS_VERSION;
-use crate::resp::{Doc, Door, Group, Port, SyntaxError, Turn};
+use crate::resp::{ChannelKind, Doc, Door, Group, Port, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
     summary: "Describes this node, all of it or by section.",
@@ -53,6 +53,7 @@ static SECTIONS: &[Section] = &[
     usual("Errorstats", error_statistics),
     asked_for("Latencystats", latency_statistics),
     usual("Cluster", cluster_enabled),
+    usual("Keyspace", keyspace),
     usual("Weir", weir),
 ];
 
@@ -133,6 +134,10 @@ fn stats(text: &mut String, door: &Door) -> std::fmt::Result {
     told.iter().try_for_each(|(name, counter)| write!(text, "{name}:{}\r\n", counter.get()))?;
     let (rate, commands) = (&counters.rate, counters.commands.get());
     write!(text, "instantaneous_ops_per_sec:{}\r\n", rate.of(commands, door.now_ms()))?;
+    let channels = |kind| door.channels.all(kind).len();
+    write!(text, "pubsub_channels:{}\r\n", channels(ChannelKind::Channel))?;
+    write!(text, "pubsub_patterns:{}\r\n", channels(ChannelKind::Pattern))?;
+    write!(text, "pubsubshard_channels:{}\r\n", channels(ChannelKind::Sharded))?;
     text.write_str("expired_keys:0\r\nevicted_keys:0\r\nkeyspace_hits:0\r\nkeyspace_misses:0\r\n")
 }
 
@@ -175,6 +180,13 @@ fn latency_statistics(text: &mut String, door: &Door) -> std::fmt::Result {
             "latency_percentiles_usec_{name}:p50={p50}.000,p99={p99}.000,p99.9={p999}.000\r\n"
         )
     })
+}
+
+fn keyspace(text: &mut String, door: &Door) -> std::fmt::Result {
+    match door.shards.outline().shards.iter().map(|shard| shard.keys).sum() {
+        0 => Ok(()),
+        keys => write!(text, "db0:keys={keys},expires=0,avg_ttl=0,subexpiry=0\r\n"),
+    }
 }
 
 fn replication(text: &mut String, door: &Door) -> std::fmt::Result {

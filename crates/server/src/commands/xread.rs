@@ -192,7 +192,7 @@ fn min_idle(value: &[u8]) -> Result<u64, SyntaxError> {
     u64::try_from(value).map_err(|_| SyntaxError::ClaimIdleNegative)
 }
 
-fn block(value: &[u8]) -> Result<Block, SyntaxError> {
+pub(super) fn block(value: &[u8]) -> Result<Block, SyntaxError> {
     let ms = resp::signed(value).ok_or(SyntaxError::TimeoutNotInteger)?;
     let ms = u64::try_from(ms).map_err(|_| SyntaxError::TimeoutNegative)?;
     Ok(Block { ms })

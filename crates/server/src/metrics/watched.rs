@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use base::{NodeId, ShardId};
-use raft::{NodeStatus, Pending, Shards, Watch};
+use raft::bus::Bus;
+use raft::{Held, NodeStatus, Pending, Shards, Watch};
 use streams::command::Command;
 use streams::query::Query;
+use tokio::time::Instant;
 
 use super::{Groups, observe_write};
 
@@ -45,6 +47,14 @@ impl Shards for Watched {
 
     fn watch(&self, shard: ShardId, query: Query) -> Watch {
         self.shards.watch(shard, query)
+    }
+
+    fn held(&self, shard: ShardId, wanted: usize, deadline: Option<Instant>) -> Held {
+        self.shards.held(shard, wanted, deadline)
+    }
+
+    fn bus(&self) -> Option<&Bus> {
+        self.shards.bus()
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

@@ -18,6 +18,7 @@ use crate::resp::{self, Port};
 pub(super) struct Doors {
     stopping: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    resp: Vec<resp::Handle>,
 }
 
 impl Doors {
@@ -43,13 +44,22 @@ impl Doors {
         });
         let (shards, clock) = (pages.shards().expect("as before"), Arc::clone(&world.clock));
         let mut tasks = vec![grpc];
+        let mut resp = Vec::new();
         let ports = [(listeners.resp, Port::Any), (listeners.resp_cluster, Port::Cluster)];
         for (listener, port) in ports {
             let (shards, clock) = (Arc::clone(&shards), Arc::clone(&clock));
-            let resp = resp::Service::new(listener, resp_options(config, port), shards, clock);
-            tasks.push(tokio::spawn(resp.map_err(cannot)?.run(stopping.clone())));
+            let service = resp::Service::new(listener, resp_options(config, port), shards, clock);
+            let service = service.map_err(cannot)?;
+            resp.push(service.handle());
+            tasks.push(tokio::spawn(service.run(stopping.clone())));
         }
-        Ok(Self { stopping, tasks })
+        Ok(Self { stopping, tasks, resp })
+    }
+
+    /// Waits until a client wants the node to stop.
+    pub(super) async fn shutdown_wanted(&self) {
+        let wanted = self.resp.iter().map(|port| Box::pin(port.shutdown_wanted()));
+        futures::future::select_all(wanted).await;
     }
 
     /// Takes nothing new, and waits (so long at most) until what was taken is answered.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::inbox::Inbox;
+use super::channels::{Counts, Subscriptions};
+use super::inbox::{Inbox, Mail};
 use super::table::Spec;
 
 /// What everybody may know of a connection.
@@ -22,7 +23,10 @@ pub(crate) struct Client {
     known: AtomicBool,
     /// It is blocked.
     waiting: AtomicBool,
+    /// It is shown what others ask.
+    monitors: AtomicBool,
     said: Mutex<Said>,
+    subscriptions: Mutex<Subscriptions>,
     /// What others have for it.
     pub(crate) inbox: Inbox,
 }
@@ -52,14 +56,28 @@ impl Client {
         local_address: SocketAddr,
         now_ms: u64,
     ) -> Self {
-        let (active_ms, known) = (AtomicU64::new(now_ms), AtomicBool::new(false));
-        let (waiting, connected_ms) = (AtomicBool::new(false), now_ms);
-        let (said, inbox) = (Mutex::default(), Inbox::default());
-        Self { id, address, local_address, connected_ms, active_ms, known, waiting, said, inbox }
+        Self {
+            id,
+            address,
+            local_address,
+            connected_ms: now_ms,
+            active_ms: AtomicU64::new(now_ms),
+            known: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
+            said: Mutex::default(),
+            subscriptions: Mutex::default(),
+            inbox: Inbox::default(),
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        Kind::Normal
+        if self.subscriptions().counts().is_zero() { Kind::Normal } else { Kind::PubSub }
+    }
+
+    /// What it listens to.
+    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whole seconds since it connected.
@@ -84,10 +102,11 @@ impl Client {
         let Said { name, library_name, library_version, resp3, last } = self.said();
         let (age, flags) = (self.age(now_ms), self.flags());
         let idle = now_ms.saturating_sub(self.active_ms.load(Ordering::Relaxed)) / 1000;
+        let Counts { channels, patterns, sharded } = self.subscriptions().counts();
         let last = last.map_or_else(|| "NULL".to_owned(), Spec::path);
         format!(
-            "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub=0 \
-             psub=0 ssub=0 multi=-1 watch=0 cmd={last} user=default redir=-1 resp={} \
+            "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 \
+             sub={channels} psub={patterns} ssub={sharded} multi=-1 watch=0 cmd={last} user=default redir=-1 resp={} \
              lib-name={library_name} lib-ver={library_version}\n",
             self.id,
             self.address,
@@ -100,6 +119,7 @@ impl Client {
     fn flags(&self) -> &'static str {
         match self.kind() {
             Kind::Normal if self.waiting.load(Ordering::Relaxed) => "b",
+            Kind::Normal if self.monitors.load(Ordering::Relaxed) => "O",
             Kind::Normal => "N",
             Kind::PubSub => "P",
         }
@@ -121,6 +141,7 @@ pub(crate) struct Clients {
     last_id: AtomicU64,
     strangers: AtomicUsize,
     waiting: AtomicUsize,
+    monitors: AtomicUsize,
 }
 
 impl Clients {
@@ -138,6 +159,7 @@ impl Clients {
     pub(crate) fn remove(&self, client: &Client) {
         self.note_known(client, true);
         self.note_waiting(client, false);
+        self.set_monitors(client, false);
         self.lock().remove(&client.id);
     }
 
@@ -149,6 +171,27 @@ impl Clients {
         } else if before && !known {
             self.strangers.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// From now on a client is shown what others ask, or not.
+    pub(crate) fn set_monitors(&self, client: &Client, monitors: bool) {
+        let before = client.monitors.swap(monitors, Ordering::Relaxed);
+        if monitors && !before {
+            self.monitors.fetch_add(1, Ordering::Relaxed);
+        } else if before && !monitors {
+            self.monitors.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Shows a line to the clients that want to see what is asked, where there are any.
+    pub(super) fn show(&self, line: impl FnOnce() -> String) {
+        if self.monitors.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let line: Arc<str> = line().into();
+        let clients = self.lock();
+        let monitors = clients.values().filter(|it| it.monitors.load(Ordering::Relaxed));
+        monitors.for_each(|client| client.inbox.put(Mail::Line(Arc::clone(&line))));
     }
 
     /// Connections that have yet to say who they are.
@@ -196,7 +239,7 @@ impl Clients {
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

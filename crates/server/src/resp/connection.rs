@@ -12,9 +12,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::ShardId;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
-use resp::{RequestParser, Writer};
+use resp::{Protocol, RequestParser, Writer};
 use socket2::SockRef;
 use streams::command::{Command, ReadFrom};
 use tokio::io::AsyncReadExt;
@@ -23,14 +24,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Unblock;
-use super::door::Door;
+use super::door::{Done, Door};
 use super::error::{Asked, SyntaxError};
-use super::limits;
+use super::inbox::Order;
 use super::queue::{Question, Queue};
 use super::reply::Nothing;
 use super::route::{Way, way};
 use super::session::{Replies, Session, Turn};
-use super::table::{Run, Spec, by_path, find};
+use super::table::{Run, Spec, by_path, find, is_for_listeners};
+use super::{limits, shown};
 use crate::commands::{Args, is_word};
 use crate::dispatch::{Call, Ending, Reading};
 use crate::parting::Parting;
@@ -104,8 +106,13 @@ impl Connection {
         loop {
             self.end_waits();
             self.advance().await;
-            if self.session.client.inbox.order().is_some() {
-                return Err(Ended::Killed);
+            match self.session.client.inbox.order() {
+                None => {}
+                Some(Order::End) => return Err(Ended::Killed),
+                Some(Order::Overflow) => {
+                    self.door.counters.output_closed.add(1);
+                    return Err(Ended::OutputTooBig);
+                }
             }
             let authenticated = self.session.is_authenticated();
             if self.output.len() > self.door.output_bytes_max(authenticated) {
@@ -157,11 +164,26 @@ impl Connection {
     async fn advance(&mut self) {
         loop {
             self.start_requests();
-            let took = self.queue.take(&mut self.output, &self.door).await;
-            self.door.clients.note_waiting(&self.session.client, self.queue.is_blocked());
+            let client = &self.session.client;
+            let took = self.queue.take(&mut self.output, &self.door, client).await;
+            self.door.clients.note_waiting(client, self.queue.is_blocked());
             if !took {
-                return;
+                break;
             }
+        }
+        self.deliver();
+    }
+
+    /// Gives the client what others have for it, as much as it takes: never in front of a reply
+    /// that is written. Where it can tell messages from replies, answers that are on their way may
+    /// come later.
+    fn deliver(&mut self) {
+        let tells_apart = self.session.protocol == Protocol::Resp3;
+        while (self.queue.is_empty() || (tells_apart && !self.queue.has_written()))
+            && self.output.len() < limits::OUTPUT_BYTES_SOFT
+            && let Some(mail) = self.session.client.inbox.take()
+        {
+            mail.write(&mut Writer::new(&mut self.output, self.session.protocol));
         }
     }
 
@@ -356,6 +378,10 @@ impl Connection {
                 }
             }
             match find(&self.args) {
+                Ok(spec) if self.session.only_listens() && !is_for_listeners(spec) => {
+                    self.note_rejected(spec);
+                    self.refuse(&SyntaxError::Listening(spec.path()).to_string());
+                }
                 Ok(spec) if self.session.is_authenticated() || spec.flags.no_auth => {
                     return Some(spec);
                 }
@@ -407,6 +433,10 @@ impl Connection {
     /// Starts a request that may start.
     fn start(&mut self, spec: &'static Spec) {
         let (shards, args) = (&self.door.shards, &self.args);
+        if shown::is_public(spec) {
+            let (clock, client) = (&self.door.clock, &self.session.client);
+            self.door.clients.show(|| shown::line(clock.wall_ms(), client.address, args));
+        }
         let mut changes = matches!(spec.run, Run::Write(_));
         let way = match way(&self.door, &self.session, spec, args) {
             Ok(way) => way,
@@ -439,34 +469,51 @@ impl Connection {
                 };
                 (call, Asked::Write, Nothing::Array)
             }),
+            Run::Hold(parse) => parse(args).map(|wanted| {
+                let written = &self.session.written;
+                let call = Call::hold(shards, written, wanted.replicas, wanted.block.deadline());
+                (call, Asked::Read, wanted.shape)
+            }),
             Run::Container(_) => Err(SyntaxError::Syntax),
         };
         match asked {
-            Ok((call, asked, nothing)) => {
-                let bytes = args.iter().map(Bytes::len).sum();
-                let (protocol, silent) = (self.session.protocol, !self.session.wants_reply());
-                let (asked_at, outcome) = (self.door.clock.monotonic(), None);
-                self.queue.push(Question {
-                    spec,
-                    call,
-                    asked,
-                    nothing,
-                    changes,
-                    silent,
-                    protocol,
-                    bytes,
-                    asked_at,
-                    outcome,
-                });
-            }
+            Ok((call, asked, nothing)) => self.expect(spec, call, (asked, nothing, changes)),
             Err(error) => self.reject(spec, &error),
         }
     }
 
+    /// The answer to the request in `args` is on its way.
+    fn expect(&mut self, spec: &'static Spec, call: Call, how: (Asked, Nothing, bool)) {
+        let (asked, nothing, changes) = how;
+        if asked == Asked::Write {
+            let written = shards_of(&*self.door.shards, spec.keys.of(&self.args));
+            self.session.note_written(written.into_iter());
+        }
+        self.queue.push(Question {
+            spec,
+            call,
+            asked,
+            nothing,
+            changes,
+            silent: !self.session.wants_reply(),
+            protocol: self.session.protocol,
+            bytes: self.args.iter().map(Bytes::len).sum(),
+            args: std::mem::take(&mut self.args),
+            asked_at: self.door.clock.monotonic(),
+            outcome: None,
+        });
+    }
+
     /// Answers a request that asks nobody with what is wrong.
     fn reject(&mut self, spec: &'static Spec, error: &SyntaxError) {
-        self.door.note_done(spec, Duration::ZERO, true);
+        self.note_done(spec, Duration::ZERO, true);
         self.refuse(&error.to_string());
+    }
+
+    /// The request in `args` was answered.
+    fn note_done(&self, spec: &'static Spec, took: Duration, failed: bool) {
+        let (args, client) = (&self.args, &self.session.client);
+        self.door.note_done(&Done { spec, took, failed, args, client });
     }
 
     /// Answers a request without asking anybody.
@@ -488,7 +535,8 @@ impl Connection {
             turn.out.error(&text);
             self.door.note_error(&text);
         }
-        self.door.note_done(spec, self.door.clock.monotonic() - began, done.is_err());
+        let failed = done.is_err();
+        self.note_done(spec, self.door.clock.monotonic() - began, failed);
         // What turns replies on is the first to be answered.
         let turned_on = were_off && self.session.replies == Replies::On;
         if !wanted && !turned_on {
@@ -504,6 +552,14 @@ fn fitting(command: Command, entry_bytes_max: usize) -> Result<Command, SyntaxEr
             Err(SyntaxError::EntryTooBig)
         }
         _ => Ok(command),
+    }
+}
+
+/// The shards of a request's keys; all where it names none.
+fn shards_of(shards: &dyn raft::Shards, keys: &[Bytes]) -> Vec<ShardId> {
+    match keys {
+        [] => shards.shards(),
+        keys => keys.iter().map(|key| shards.shard_of(key)).collect(),
     }
 }
 

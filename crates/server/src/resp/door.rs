@@ -6,14 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base::{Clock, NodeId};
+use bytes::Bytes;
 use raft::Shards;
+use tokio_util::sync::CancellationToken;
 
-use super::clients::Clients;
-use super::limits;
+use super::channels::Channels;
+use super::clients::{Client, Clients};
+use super::keyspace::Classes;
+use super::latency::Latency;
 use super::pause::Pause;
 use super::settings::Settings;
+use super::slow_log::{Slow, SlowLog};
 use super::statistics::Statistics;
 use super::table::Spec;
+use super::{limits, shown};
 use crate::config::Password;
 
 /// Which of a node's RESP ports this is.
@@ -51,6 +57,15 @@ pub struct Options {
     pub output_bytes_max: usize,
 }
 
+/// A request that was answered.
+pub(super) struct Done<'a> {
+    pub(super) spec: &'static Spec,
+    pub(super) took: Duration,
+    pub(super) failed: bool,
+    pub(super) args: &'a [Bytes],
+    pub(super) client: &'a Client,
+}
+
 /// What all connections of a port share.
 pub(crate) struct Door {
     pub(crate) options: Options,
@@ -58,10 +73,15 @@ pub(crate) struct Door {
     pub(crate) shards: Arc<dyn Shards>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clients: Clients,
+    pub(crate) channels: Arc<Channels>,
     pub(crate) counters: Counters,
     pub(crate) statistics: Statistics,
     pub(crate) settings: Settings,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) latency: Latency,
     pub(crate) pause: Pause,
+    /// A client wants this node to stop.
+    pub(crate) shutdown: CancellationToken,
     /// Milliseconds of the clock when the port was opened.
     pub(crate) started_ms: u64,
 }
@@ -76,17 +96,21 @@ impl Door {
         let started_ms = monotonic_ms(&*clock);
         let (clients, counters) = (Clients::default(), Counters::default());
         let (statistics, settings) = (Statistics::new(), Settings::new(&options));
-        let pause = Pause::default();
+        let (slow_log, latency, pause) = Default::default();
         Self {
             options,
             address,
             shards,
             clock,
             clients,
+            channels: Channels::new(),
             counters,
             statistics,
             settings,
+            slow_log,
+            latency,
             pause,
+            shutdown: CancellationToken::new(),
             started_ms,
         }
     }
@@ -113,11 +137,38 @@ impl Door {
         self.statistics.note_error(text);
     }
 
-    /// A command was answered, so long after it was asked.
-    pub(super) fn note_done(&self, spec: &'static Spec, took: Duration, failed: bool) {
+    /// A request was answered.
+    pub(super) fn note_done(&self, done: &Done<'_>) {
+        let Done { spec, took, failed, args, client } = done;
         if let Some(figures) = self.statistics.of(spec) {
-            figures.note(took, failed);
+            figures.note(*took, *failed);
         }
+        let (us, ms) = (took.as_micros(), took.as_millis());
+        let settings = &self.settings;
+        if us >= settings.slow_us.get().into() && shown::is_public(spec) {
+            let (address, name) = (client.address.to_string(), client.said().name);
+            let (at_ms, args) = (self.clock.wall_ms(), shown::kept(args));
+            let slow = Slow { id: 0, at_ms, took: *took, args, address, name };
+            self.slow_log.push(slow, settings.slow_count_max.get());
+        }
+        let threshold_ms = settings.latency_ms.get();
+        if threshold_ms > 0 && ms >= threshold_ms.into() {
+            let ms = u64::try_from(ms).unwrap_or(u64::MAX);
+            self.latency.note(spec.flags.fast, self.clock.wall_ms() / 1000, ms);
+        }
+    }
+
+    /// Which events of keys are told from now on to who listens at this port.
+    pub(crate) fn set_events(&self, classes: Classes) {
+        self.channels.events.set(classes.bits());
+        if let Some(bus) = self.shards.bus() {
+            bus.refresh();
+        }
+    }
+
+    /// Somebody wanted everything on disk, where it was.
+    pub(crate) fn note_saved(&self) {
+        self.counters.changes.reset();
     }
 
     /// Forgets what was counted, but for how many connections there are.

@@ -47,6 +47,8 @@ impl fmt::Display for Echo {
 pub(crate) enum SyntaxError {
     #[error("ERR unknown command '{name}', with args beginning with: {args}")]
     UnknownCommand { name: Echo, args: Echo },
+    #[error("ERR unknown command '{name}': {why}")]
+    AbsentCommand { name: Echo, why: &'static str },
     #[error("ERR unknown subcommand '{name}'. Try {container} HELP.")]
     UnknownSubcommand { container: &'static str, name: Echo },
     #[error("ERR wrong number of arguments for '{0}' command")]
@@ -153,6 +155,31 @@ pub(crate) enum SyntaxError {
     CrossSlot,
     #[error("MOVED {slot} {address}")]
     Moved { slot: u16, address: String },
+    #[error("ERR No shutdown in progress.")]
+    NoShutdown,
+    #[error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")]
+    FlushMode,
+    #[error("ERR DEBUG command not allowed: this node is built for use")]
+    NoDebug,
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    #[error("ERR count should be greater than or equal to -1")]
+    SlowCount,
+    #[error("ERR Unknown category '{0}'")]
+    NoSuchCategory(Echo),
+    #[error(
+        "ERR Can't execute '{0}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context"
+    )]
+    Listening(String),
+    #[error("BUSY this connection listens to too much, listen through another one")]
+    SubscriptionsFull,
+    #[error("ERR the message is too large to be published")]
+    MessageTooBig,
+    #[error("ERR nothing can be published here")]
+    NoBus,
+    #[error("ERR value is out of range, value must between 0 and {max}")]
+    OutOfRange { max: u32 },
     #[error("ERR DB index is out of range")]
     DbIndex,
     #[error("ERR Invalid command specified")]

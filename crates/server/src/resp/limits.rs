@@ -48,6 +48,25 @@ pub(super) const READ_BYTES: usize = 16 << 10;
 /// Bytes read at once at most, where a big request is arriving.
 pub(super) const READ_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of messages that nobody asked for, on their way to one client: what was published while it
+/// read slowly. More ends its connection.
+pub(super) const MAIL_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of the names that one client may listen to, and what each costs beside its own, roughly.
+pub(super) const SUBSCRIPTIONS_BYTES_MAX: usize = 4 << 20;
+pub(super) const SUBSCRIPTION_OVERHEAD_BYTES: usize = 200;
+
+/// Arguments of a request, and bytes of each, that the slow log keeps, as in Redis.
+pub(super) const SLOW_ARGS_MAX: usize = 32;
+pub(super) const SLOW_ARG_BYTES_MAX: usize = 128;
+
+/// The same that monitoring clients are shown: a line stays below 100 KiB.
+pub(super) const MONITORED_ARGS_MAX: usize = 64;
+pub(super) const MONITORED_ARG_BYTES_MAX: usize = 512;
+
+/// Samples that LATENCY keeps of each event, as in Redis.
+pub(super) const LATENCY_SAMPLES_MAX: usize = 160;
+
 /// For how long no connection is taken after the machine had no descriptor or memory for one.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -35,6 +35,10 @@ impl Service {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let door = Arc::new(Door::new(options, address, shards, clock));
+        if let Some(bus) = door.shards.bus() {
+            let channels = Arc::downgrade(&door.channels);
+            bus.attach(channels);
+        }
         Ok(Self { listener, door })
     }
 
@@ -146,6 +150,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.door.channels.unsubscribe_all(&self.client);
         self.door.clients.remove(&self.client);
         metrics::observe_connection_closed();
     }
@@ -161,6 +166,11 @@ impl Handle {
     /// Where the port listens.
     pub fn address(&self) -> SocketAddr {
         self.door.address
+    }
+
+    /// Waits until a client wants the node to stop.
+    pub async fn shutdown_wanted(&self) {
+        self.door.shutdown.cancelled().await;
     }
 
     /// What happened at the port so far.

@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use raft::Outcome;
 use resp::{Protocol, Writer};
 use streams::reply::{Entry, Reply};
 
-use super::door::Door;
+use super::clients::Client;
+use super::door::{Done, Door};
 use super::error::{Asked, propose_error_text};
 use super::limits;
 use super::reply::{self, Nothing};
@@ -33,6 +34,7 @@ pub(super) struct Question {
     pub(super) protocol: Protocol,
     /// Of the request.
     pub(super) bytes: usize,
+    pub(super) args: Vec<Bytes>,
     /// By the door's clock.
     pub(super) asked_at: Duration,
     pub(super) outcome: Option<Outcome>,
@@ -93,6 +95,11 @@ impl Queue {
         self.owed.is_empty()
     }
 
+    /// Whether a reply is written that has to wait.
+    pub(super) fn has_written(&self) -> bool {
+        self.owed.iter().any(|owed| matches!(owed, Owed::Written(_)))
+    }
+
     /// Whether another request may be started.
     pub(super) fn has_room(&self) -> bool {
         self.owed.len() < limits::IN_FLIGHT_COUNT_MAX
@@ -105,6 +112,7 @@ impl Queue {
     pub(super) fn lets_start(&self, run: &Run) -> bool {
         let looking = || self.owed.iter().find_map(Owed::is_looking).unwrap_or(false);
         match run {
+            Run::Hold(_) => self.reads == 0 && self.writes == 0,
             Run::Local(_) | Run::Container(_) => true,
             Run::Read(_) | Run::ReadAlone(_) => self.writes == 0,
             Run::Write(_) => self.reads == 0 && !looking(),
@@ -138,11 +146,23 @@ impl Queue {
 
     /// Moves what is there to the output, up to the first answer that isn't. Says whether that was
     /// anything.
-    pub(super) async fn take(&mut self, output: &mut BytesMut, door: &Door) -> bool {
-        std::future::poll_fn(|context| Poll::Ready(self.take_now(context, output, door))).await
+    pub(super) async fn take(
+        &mut self,
+        output: &mut BytesMut,
+        door: &Door,
+        client: &Client,
+    ) -> bool {
+        std::future::poll_fn(|context| Poll::Ready(self.take_now(context, output, door, client)))
+            .await
     }
 
-    fn take_now(&mut self, context: &mut Context<'_>, output: &mut BytesMut, door: &Door) -> bool {
+    fn take_now(
+        &mut self,
+        context: &mut Context<'_>,
+        output: &mut BytesMut,
+        door: &Door,
+        client: &Client,
+    ) -> bool {
         let mut took = false;
         while let Some(front) = self.owed.front_mut() {
             if let Owed::Answer(question) = front
@@ -160,7 +180,7 @@ impl Queue {
                         Asked::Write => self.writes -= 1,
                     }
                     self.waits -= usize::from(question.call.waits());
-                    question.tell(output, door);
+                    question.tell(output, door, client);
                 }
                 None => {}
             }
@@ -193,7 +213,7 @@ impl Question {
     }
 
     /// Writes the answer, if it is wanted.
-    fn tell(self, output: &mut BytesMut, door: &Door) {
+    fn tell(self, output: &mut BytesMut, door: &Door, client: &Client) {
         let before = output.len();
         let mut out = Writer::new(output, self.protocol);
         let error = match self.outcome {
@@ -222,7 +242,8 @@ impl Question {
             true => Duration::ZERO,
             false => door.clock.monotonic() - self.asked_at,
         };
-        door.note_done(self.spec, took, error.is_some());
+        let (spec, failed, args) = (self.spec, error.is_some(), &self.args);
+        door.note_done(&Done { spec, took, failed, args, client });
         if self.silent {
             output.truncate(before);
         }

@@ -21,6 +21,8 @@ pub(crate) enum Nothing {
     String,
     /// No entries: reads.
     Array,
+    /// There is never nothing: WAITAOF, whose count stands behind that of the leader's own disk.
+    BehindLeader,
 }
 
 /// Writes an answer; gives its text where it is an error.
@@ -33,8 +35,13 @@ pub(crate) fn write(
         Reply::Ok => out.simple("OK"),
         Reply::Nil => match nothing {
             Nothing::String => out.null(),
-            Nothing::Array => out.null_array(),
+            Nothing::Array | Nothing::BehindLeader => out.null_array(),
         },
+        Reply::Count(count) if nothing == Nothing::BehindLeader => {
+            out.array(2);
+            out.unsigned(1);
+            out.unsigned(*count);
+        }
         Reply::Count(count) => out.unsigned(*count),
         Reply::Added(added) => id(out, *added),
         Reply::Entries(found) => entries(out, found),

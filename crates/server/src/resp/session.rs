@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use base::ShardId;
 use resp::{Protocol, Writer};
 
 use super::clients::Client;
@@ -28,6 +29,10 @@ pub(crate) struct Session {
     pub(crate) replies: Replies,
     /// READONLY: this node may answer reads from what it has applied.
     pub(crate) reads_here: bool,
+    /// The shards that it wrote to.
+    pub(super) written: Vec<ShardId>,
+    /// It listens to channels.
+    pub(crate) listens: bool,
     /// What other connections may see of this one.
     pub(crate) client: Arc<Client>,
 }
@@ -35,8 +40,16 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(door: &Door, client: Arc<Client>) -> Self {
         let (protocol, authenticated) = (Protocol::Resp2, false);
-        let (quitting, replies, reads_here) = (false, Replies::On, false);
-        let mut session = Self { protocol, authenticated, quitting, replies, reads_here, client };
+        let mut session = Self {
+            protocol,
+            authenticated,
+            quitting: false,
+            replies: Replies::On,
+            reads_here: false,
+            written: Vec::new(),
+            listens: false,
+            client,
+        };
         session.authenticate(door, door.options.password.is_none());
         session
     }
@@ -44,6 +57,20 @@ impl Session {
     /// Whether the client may do anything.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// The client writes to these shards.
+    pub(super) fn note_written(&mut self, shards: impl Iterator<Item = ShardId>) {
+        for shard in shards {
+            if !self.written.contains(&shard) {
+                self.written.push(shard);
+            }
+        }
+    }
+
+    /// Whether the client listens to channels and speaks a protocol in which it hears nothing else.
+    pub(crate) fn only_listens(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.listens
     }
 
     /// Whether the request that starts now is to be answered. One that is skipped uses that up.

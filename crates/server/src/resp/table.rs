@@ -5,13 +5,15 @@ use bytes::Bytes;
 use streams::command::{Command, ReadGroup};
 use streams::query::Query;
 
+use super::absent;
 use super::error::SyntaxError;
 use super::session::Turn;
+use crate::commands::wait::Wanted;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
-    Args, client, cluster, command, config, connection, expire, info, keys, object, rename, scan,
-    xack, xadd, xautoclaim, xclaim, xdel, xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange,
-    xread, xsetid, xtrim,
+    Args, acl, client, cluster, command, config, connection, expire, info, keys, latency, object,
+    pubsub, rename, scan, server, slowlog, wait, xack, xadd, xautoclaim, xclaim, xdel, xdelex,
+    xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
 };
 
 /// One command.
@@ -45,6 +47,8 @@ pub(crate) enum Run {
     ReadAlone(fn(Args<'_>) -> MayBlock<Query>),
     /// The state first, and the log where there is something to deliver; may wait, too.
     ReadGroup(fn(Args<'_>) -> MayBlock<ReadGroup>),
+    /// The disks of the replicas of what this connection wrote.
+    Hold(fn(Args<'_>) -> Result<Wanted, SyntaxError>),
     /// A subcommand of these.
     Container(&'static [Spec]),
 }
@@ -85,9 +89,13 @@ pub(crate) struct Flags {
     pub(crate) blocking: bool,
     /// May be asked before authentication.
     pub(crate) no_auth: bool,
+    /// Concerns the node, or other clients.
+    pub(crate) admin: bool,
 }
 
-const NONE: Flags = Flags { fast: false, deny_oom: false, blocking: false, no_auth: false };
+const NONE: Flags =
+    Flags { fast: false, deny_oom: false, blocking: false, no_auth: false, admin: false };
+const ADMIN: Flags = Flags { admin: true, ..NONE };
 const FAST: Flags = Flags { fast: true, ..NONE };
 const OOM: Flags = Flags { deny_oom: true, ..NONE };
 const FAST_OOM: Flags = Flags { fast: true, ..OOM };
@@ -109,6 +117,7 @@ pub(crate) enum Group {
     Cluster,
     Connection,
     Generic,
+    PubSub,
     Server,
     Stream,
 }
@@ -119,6 +128,7 @@ impl Group {
             Self::Cluster => "cluster",
             Self::Connection => "connection",
             Self::Generic => "generic",
+            Self::PubSub => "pubsub",
             Self::Server => "server",
             Self::Stream => "stream",
         }
@@ -142,14 +152,17 @@ use Run::{Container, Local, Read, Write};
 #[rustfmt::skip]
 static COMMANDS: &[Spec] = &[
     //   name         arity keys         flags     run                         doc
+    spec("ACL",          -2, Keys::None, NONE,     Container(ACL),             &acl::DOC),
     spec("ASKING",        1, Keys::None, FAST,     Local(cluster::asking),     &cluster::ASKING),
     spec("AUTH",         -2, Keys::None, NO_AUTH,  Local(connection::auth),    &connection::AUTH),
+    spec("BGSAVE",       -1, Keys::None, ADMIN,    Local(server::save_in_background), &server::BGSAVE),
     spec("CLIENT",       -2, Keys::None, NONE,     Container(CLIENT),          &client::DOC),
     spec("CLUSTER",      -2, Keys::None, NONE,     Container(CLUSTER),         &cluster::DOC),
     spec("COMMAND",      -1, Keys::None, NONE,     Container(COMMAND),         &command::DOC),
     spec("CONFIG",       -2, Keys::None, NONE,     Container(CONFIG),          &config::DOC),
     spec("COPY",         -3, Both(1),    NONE,     Write(rename::copy),        &rename::COPY),
     spec("DBSIZE",        1, Keys::None, FAST,     Read(keys::count),          &keys::DBSIZE),
+    spec("DEBUG",        -2, Keys::None, ADMIN,    Container(DEBUG),           &server::DEBUG),
     spec("DEL",          -2, From(1),    NONE,     Write(keys::remove),        &keys::DEL),
     spec("ECHO",          2, Keys::None, FAST,     Local(connection::echo),    &connection::ECHO),
     spec("EXISTS",       -2, From(1),    FAST,     Read(keys::exists),         &keys::EXISTS),
@@ -158,17 +171,26 @@ static COMMANDS: &[Spec] = &[
     spec("EXPIRETIME",    2, At(1),      FAST,     Read(expire::time),         &expire::EXPIRETIME),
     spec("FLUSHALL",     -1, Keys::None, NONE,     Write(rename::flush),       &rename::FLUSHALL),
     spec("FLUSHDB",      -1, Keys::None, NONE,     Write(rename::flush),       &rename::FLUSHDB),
+    spec("FUNCTION",     -2, Keys::None, NONE,     Container(FUNCTION),        &server::FUNCTION),
     spec("HELLO",        -1, Keys::None, NO_AUTH,  Local(connection::hello),   &connection::HELLO),
     spec("INFO",         -1, Keys::None, NONE,     Local(info::info),          &info::DOC),
     spec("KEYS",          2, Keys::None, NONE,     Read(scan::keys),           &scan::KEYS),
+    spec("LASTSAVE",      1, Keys::None, FAST,     Local(server::last_save),   &server::LASTSAVE),
+    spec("LATENCY",      -2, Keys::None, NONE,     Container(LATENCY),         &latency::DOC),
     spec("MEMORY",       -2, Keys::None, NONE,     Container(MEMORY),          &object::MEMORY),
+    spec("MODULE",       -2, Keys::None, NONE,     Container(MODULE),          &server::MODULE),
+    spec("MONITOR",       1, Keys::None, ADMIN,    Local(server::monitor),     &server::MONITOR),
     spec("OBJECT",       -2, Keys::None, NONE,     Container(OBJECT),          &object::OBJECT),
     spec("PERSIST",       2, At(1),      FAST,     Write(expire::persist),     &expire::PERSIST),
     spec("PEXPIRE",      -3, At(1),      FAST,     Write(expire::expire_ms),   &expire::PEXPIRE),
     spec("PEXPIREAT",    -3, At(1),      FAST,     Write(expire::expire_at_ms), &expire::PEXPIREAT),
     spec("PEXPIRETIME",   2, At(1),      FAST,     Read(expire::time_ms),      &expire::PEXPIRETIME),
     spec("PING",         -1, Keys::None, FAST,     Local(connection::ping),    &connection::PING),
+    spec("PSUBSCRIBE",   -2, Keys::None, NONE,     Local(pubsub::subscribe_by_pattern), &pubsub::PSUBSCRIBE),
     spec("PTTL",          2, At(1),      FAST,     Read(expire::ttl_ms),       &expire::PTTL),
+    spec("PUBLISH",       3, Keys::None, FAST,     Local(pubsub::publish),     &pubsub::PUBLISH),
+    spec("PUBSUB",       -2, Keys::None, NONE,     Container(PUBSUB),          &pubsub::PUBSUB),
+    spec("PUNSUBSCRIBE", -1, Keys::None, NONE,     Local(pubsub::unsubscribe_by_pattern), &pubsub::PUNSUBSCRIBE),
     spec("QUIT",         -1, Keys::None, NO_AUTH,  Local(connection::quit),    &connection::QUIT),
     spec("RANDOMKEY",     1, Keys::None, NONE,     Read(scan::random_key),     &scan::RANDOMKEY),
     spec("READONLY",      1, Keys::None, FAST,     Local(cluster::read_only),  &cluster::READONLY),
@@ -176,13 +198,24 @@ static COMMANDS: &[Spec] = &[
     spec("RENAME",        3, Both(1),    NONE,     Write(rename::rename),      &rename::RENAME),
     spec("RENAMENX",      3, Both(1),    FAST,     Write(rename::rename_nx),   &rename::RENAMENX),
     spec("RESET",         1, Keys::None, NO_AUTH,  Local(connection::reset),   &connection::RESET),
+    spec("ROLE",          1, Keys::None, FAST,     Local(server::role),        &server::ROLE),
+    spec("SAVE",          1, Keys::None, ADMIN,    Local(server::save),        &server::SAVE),
     spec("SCAN",         -2, Keys::None, NONE,     Read(scan::scan),           &scan::SCAN),
     spec("SELECT",        2, Keys::None, FAST,     Local(connection::select),  &connection::SELECT),
+    spec("SHUTDOWN",     -1, Keys::None, ADMIN,    Local(server::shut_down),   &server::SHUTDOWN),
+    spec("SLOWLOG",      -2, Keys::None, NONE,     Container(SLOWLOG),         &slowlog::DOC),
+    spec("SPUBLISH",      3, Keys::None, FAST,     Local(pubsub::publish_sharded), &pubsub::SPUBLISH),
+    spec("SSUBSCRIBE",   -2, Keys::None, NONE,     Local(pubsub::subscribe_sharded), &pubsub::SSUBSCRIBE),
+    spec("SUBSCRIBE",    -2, Keys::None, NONE,     Local(pubsub::subscribe),   &pubsub::SUBSCRIBE),
+    spec("SUNSUBSCRIBE", -1, Keys::None, NONE,     Local(pubsub::unsubscribe_sharded), &pubsub::SUNSUBSCRIBE),
     spec("TIME",          1, Keys::None, FAST,     Local(info::time),          &info::TIME),
     spec("TOUCH",        -2, From(1),    FAST,     Read(keys::exists),         &keys::TOUCH),
     spec("TTL",           2, At(1),      FAST,     Read(expire::ttl),          &expire::TTL),
     spec("TYPE",          2, At(1),      FAST,     Read(keys::type_of),        &keys::TYPE),
     spec("UNLINK",       -2, From(1),    FAST,     Write(keys::remove),        &keys::UNLINK),
+    spec("UNSUBSCRIBE",  -1, Keys::None, NONE,     Local(pubsub::unsubscribe), &pubsub::UNSUBSCRIBE),
+    spec("WAIT",          3, Keys::None, BLOCKING, Run::Hold(wait::wait),      &wait::WAIT),
+    spec("WAITAOF",       4, Keys::None, BLOCKING, Run::Hold(wait::wait_aof),  &wait::WAITAOF),
     spec("XACK",         -4, At(1),      FAST,     Write(xack::parse),         &xack::DOC),
     spec("XACKDEL",      -6, At(1),      FAST,     Write(xdelex::ack_delete),  &xdelex::XACKDEL),
     spec("XADD",         -5, At(1),      FAST_OOM, Write(xadd::parse),         &xadd::DOC),
@@ -275,6 +308,63 @@ static OBJECT: &[Spec] = &[
 ];
 
 #[rustfmt::skip]
+static ACL: &[Spec] = &[
+    spec("CAT",          -2, Keys::None, NONE,     Local(acl::categories_or_commands), &acl::CAT),
+    spec("GETUSER",       3, Keys::None, ADMIN,    Local(acl::get_user),       &acl::GETUSER),
+    spec("HELP",          2, Keys::None, NONE,     Local(acl::help),           &command::HELP_DOC),
+    spec("LIST",          2, Keys::None, ADMIN,    Local(acl::list),           &acl::LIST),
+    spec("USERS",         2, Keys::None, ADMIN,    Local(acl::users),          &acl::USERS),
+    spec("WHOAMI",        2, Keys::None, NONE,     Local(acl::who_am_i),       &acl::WHOAMI),
+];
+
+#[rustfmt::skip]
+static DEBUG: &[Spec] = &[
+    spec("HELP",          2, Keys::None, NONE,     Local(server::debug_help),  &command::HELP_DOC),
+    spec("SLEEP",         3, Keys::None, ADMIN,    Local(server::debug_sleep), &server::DEBUG_SLEEP),
+];
+
+#[rustfmt::skip]
+static FUNCTION: &[Spec] = &[
+    spec("FLUSH",        -2, Keys::None, NONE,     Local(server::function_flush), &server::FUNCTION_FLUSH),
+    spec("HELP",          2, Keys::None, NONE,     Local(server::function_help), &command::HELP_DOC),
+    spec("LIST",         -2, Keys::None, NONE,     Local(server::nothing),     &server::FUNCTION_LIST),
+];
+
+#[rustfmt::skip]
+static LATENCY: &[Spec] = &[
+    spec("DOCTOR",        2, Keys::None, ADMIN,    Local(latency::doctor),     &latency::DOCTOR),
+    spec("HELP",          2, Keys::None, NONE,     Local(latency::help),       &command::HELP_DOC),
+    spec("HISTOGRAM",    -2, Keys::None, ADMIN,    Local(latency::histogram),  &latency::HISTOGRAM),
+    spec("HISTORY",       3, Keys::None, ADMIN,    Local(latency::history),    &latency::HISTORY),
+    spec("LATEST",        2, Keys::None, ADMIN,    Local(latency::latest),     &latency::LATEST),
+    spec("RESET",        -2, Keys::None, ADMIN,    Local(latency::reset),      &latency::RESET),
+];
+
+#[rustfmt::skip]
+static MODULE: &[Spec] = &[
+    spec("HELP",          2, Keys::None, NONE,     Local(server::module_help), &command::HELP_DOC),
+    spec("LIST",          2, Keys::None, ADMIN,    Local(server::nothing),     &server::MODULE_LIST),
+];
+
+#[rustfmt::skip]
+static PUBSUB: &[Spec] = &[
+    spec("CHANNELS",     -2, Keys::None, NONE,     Local(pubsub::channels),    &pubsub::CHANNELS),
+    spec("HELP",          2, Keys::None, NONE,     Local(pubsub::help),        &command::HELP_DOC),
+    spec("NUMPAT",        2, Keys::None, NONE,     Local(pubsub::patterns_count), &pubsub::NUMPAT),
+    spec("NUMSUB",       -2, Keys::None, NONE,     Local(pubsub::listeners_count), &pubsub::NUMSUB),
+    spec("SHARDCHANNELS", -2, Keys::None, NONE,    Local(pubsub::shard_channels), &pubsub::SHARDCHANNELS),
+    spec("SHARDNUMSUB",  -2, Keys::None, NONE,     Local(pubsub::shard_listeners_count), &pubsub::SHARDNUMSUB),
+];
+
+#[rustfmt::skip]
+static SLOWLOG: &[Spec] = &[
+    spec("GET",          -2, Keys::None, ADMIN,    Local(slowlog::get),        &slowlog::GET),
+    spec("HELP",          2, Keys::None, NONE,     Local(slowlog::help),       &command::HELP_DOC),
+    spec("LEN",           2, Keys::None, ADMIN,    Local(slowlog::count),      &slowlog::LEN),
+    spec("RESET",         2, Keys::None, ADMIN,    Local(slowlog::reset),      &slowlog::RESET),
+];
+
+#[rustfmt::skip]
 static XGROUP: &[Spec] = &[
     spec("CREATE",         -5, At(2),    OOM,      Write(xgroup::create),          &xgroup::CREATE),
     spec("CREATECONSUMER",  5, At(2),    OOM,      Write(xgroup::create_consumer), &xgroup::CREATECONSUMER),
@@ -298,7 +388,7 @@ pub(crate) fn all() -> &'static [Spec] {
 }
 
 /// Every row, containers' subcommands behind them.
-pub(super) fn rows() -> impl Iterator<Item = &'static Spec> {
+pub(crate) fn rows() -> impl Iterator<Item = &'static Spec> {
     COMMANDS.iter().flat_map(|spec| {
         let subcommands = match spec.run {
             Container(subcommands) => subcommands,
@@ -323,9 +413,12 @@ pub(crate) fn by_path(path: &str) -> Option<&'static Spec> {
 /// order that there is none, or that it takes another number of arguments.
 pub(crate) fn find(args: &[Bytes]) -> Result<&'static Spec, SyntaxError> {
     let (name, rest) = args.split_first().ok_or(SyntaxError::Syntax)?;
-    let found = lookup(COMMANDS, name).ok_or_else(|| SyntaxError::UnknownCommand {
-        name: super::Echo::new(name),
-        args: super::Echo::list(rest),
+    let found = lookup(COMMANDS, name).ok_or_else(|| match absent::why(name) {
+        Some(why) => SyntaxError::AbsentCommand { name: super::Echo::new(name), why },
+        None => SyntaxError::UnknownCommand {
+            name: super::Echo::new(name),
+            args: super::Echo::list(rest),
+        },
     })?;
     match (&found.run, rest.first()) {
         (Container(subcommands), Some(name)) => {
@@ -345,6 +438,11 @@ pub(crate) fn find(args: &[Bytes]) -> Result<&'static Spec, SyntaxError> {
             Ok(found)
         }
     }
+}
+
+/// Whether a client that listens, in a protocol where it hears nothing else, may ask this.
+pub(super) fn is_for_listeners(spec: &Spec) -> bool {
+    spec.name.ends_with("SUBSCRIBE") || matches!(spec.name, "PING" | "QUIT" | "RESET")
 }
 
 /// The row of this name, in any case.

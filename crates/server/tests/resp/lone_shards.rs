@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base::{Clock, ClusterId, ManualClock, NodeId, ShardId};
+use raft::bus::Bus;
 use raft::{NodeStatus, Outcome, Pending, ProposeError, Shards, WaitWork, Watch, Watches};
 use streams::command::{Command, Stamp};
 use streams::error::Fault;
@@ -31,6 +32,7 @@ pub(crate) struct LoneShards {
     /// What was asked since the shards were held, if they are.
     held: Mutex<Option<Vec<Held>>>,
     failing: Mutex<Option<ProposeError>>,
+    bus: Bus,
     waits: Vec<Mutex<Waits>>,
     /// What the node knows of the cluster.
     status: Mutex<NodeStatus>,
@@ -79,6 +81,7 @@ impl LoneShards {
         Self {
             states,
             clock,
+            bus: Bus::alone(),
             held: Mutex::new(None),
             failing: Mutex::new(None),
             waits,
@@ -160,7 +163,9 @@ impl LoneShards {
         let reply: Reply<EntryRef> = match asked {
             Asked::Write(command) => {
                 let fetch = |_| Ok::<_, Fault>(Blocks::new());
-                state.apply_steps(stamp, command, fetch).unwrap().reply
+                let applied = state.apply_steps(stamp, command, fetch).unwrap();
+                self.bus.happened(&applied.events);
+                applied.reply
             }
             Asked::Read(query) => {
                 if let Query::WouldDeliver(read) = query {
@@ -195,6 +200,10 @@ impl Shards for LoneShards {
         let watch = waits.watches.watch(query);
         waits.look(&state);
         watch
+    }
+
+    fn bus(&self) -> Option<&Bus> {
+        Some(&self.bus)
     }
 
     fn shard_of(&self, key: &[u8]) -> ShardId {

@@ -12,5 +12,7 @@ mod door;
 mod golden;
 mod lone_shards;
 mod order;
+mod pubsub;
 mod script;
 mod statistics;
+mod tools;

@@ -121,3 +121,45 @@ async fn a_peer_that_lacks_entries_that_are_to_go_is_cut_and_gets_a_snapshot() {
     assert!(!answered(Lane::Log, 9).await, "it would keep the journal from shrinking");
     assert!(answered(Lane::Urgent, 9).await, "a heartbeat counts, whoever is behind");
 }
+
+/// What a router told the node behind it.
+#[derive(Default)]
+struct Told(Mutex<Vec<Notice>>);
+
+impl Host for Told {
+    fn call(&self, _: Incoming) {}
+
+    fn group(&self, _: ShardId) -> Option<crate::shard::Group> {
+        None
+    }
+
+    fn told(&self, notice: &Notice) {
+        lock(&self.0).push(notice.clone());
+    }
+
+    fn connected(&self, _: NodeId, _: bool) {}
+}
+
+#[tokio::test]
+async fn a_notice_arrives_as_it_was_sent_and_a_malformed_one_ends_the_connection() {
+    let (router, link) = life(1);
+    let notice = Notice { class: 2, channel: "c".into(), payload: "p".into() };
+    router.tell_all(&notice);
+    let message = lock(&link.0).pop().expect("the peer is connected");
+    let told = Arc::new(Told::default());
+    router.start(told.clone());
+    arrive(&router, message.clone());
+    assert_eq!(*lock(&told.0), vec![notice.clone()]);
+
+    let refused = |message: Message| {
+        let envelope =
+            Envelope { cluster: ClusterId(7), from: PEER, to: ME, ..Envelope::default() };
+        router.frame(Frame { envelope, messages: vec![message] }).unwrap_err()
+    };
+    assert_eq!(refused(Message { body: vec![], ..message.clone() }), "a notice has one payload");
+    assert_eq!(refused(Message { session: 256, ..message }), "unknown class of notice");
+
+    router.down(PEER);
+    router.tell_all(&notice);
+    assert!(lock(&link.0).is_empty(), "nobody is connected");
+}
