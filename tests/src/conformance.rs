@@ -2,6 +2,7 @@
 //! beside running servers. Differences that are meant stand in short lists, each with its reason.
 
 mod alike;
+pub mod clients;
 pub mod differential;
 pub mod golden;
 mod recording;

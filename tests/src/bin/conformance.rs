@@ -1,11 +1,13 @@
 //! Compares a cluster of real processes with Redis: the recorded conversation, and random commands
-//! beside running servers. Exit code 0 only when nothing differs without a reason.
+//! beside running servers; or runs the programs of real clients against it. Exit code 0 only when
+//! nothing differs without a reason, and no program failed.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use tests::cluster::{Cluster, Options};
-use tests::conformance::{Kind, Server, differential, golden};
+use tests::conformance::{Kind, Server, clients, differential, golden};
 
 /// Compare Weir with Redis and Valkey, reply for reply.
 #[derive(Parser)]
@@ -16,13 +18,27 @@ struct Args {
     /// Which random commands.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
+    /// Run the programs of real clients instead, whose libraries are installed in DIR.
+    #[arg(long, value_name = "DIR")]
+    clients: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let mut out = std::io::stdout();
     let mut cluster = Cluster::start(&Options::default())?;
-    let verdict = golden::run(&cluster)?;
+    let wrong = match &args.clients {
+        Some(dir) => run_clients(&mut cluster, dir)?,
+        None => compare(&cluster, &args)?,
+    };
+    cluster.stop()?;
+    anyhow::ensure!(wrong == 0, "{wrong} are not as they should be");
+    Ok(())
+}
+
+/// How many replies differ without a reason.
+fn compare(cluster: &Cluster, args: &Args) -> anyhow::Result<usize> {
+    let mut out = std::io::stdout();
+    let verdict = golden::run(cluster)?;
     let complaints = verdict.complaints.len();
     writeln!(out, "recorded replies: {} compared, {complaints} differ", verdict.compared)?;
     verdict.complaints.iter().try_for_each(|complaint| writeln!(out, "{complaint}"))?;
@@ -35,18 +51,41 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let mut said = 0;
-    let verdict = differential::run(&cluster, &servers, args.seed, args.commands, |done| {
+    let verdict = differential::run(cluster, &servers, args.seed, args.commands, |done| {
         if done / 20_000 > said {
             said = done / 20_000;
             drop(writeln!(std::io::stderr(), "{done} commands"));
         }
     })?;
     let differences = verdict.differences.len();
-    writeln!(out, "random commands: {} compared, {differences} differ", verdict.commands)?;
+    let (commands, seed) = (verdict.commands, args.seed);
+    writeln!(out, "random commands (seed {seed}): {commands} compared, {differences} differ")?;
     verdict.differences.iter().try_for_each(|difference| writeln!(out, "{difference}"))?;
     writeln!(out, "differences with a reason:")?;
     differential::reasons().try_for_each(|reason| writeln!(out, "  {reason}"))?;
-    cluster.stop()?;
-    anyhow::ensure!(complaints + differences == 0, "replies differ (seed {})", args.seed);
-    Ok(())
+    Ok(complaints + differences)
+}
+
+/// How many programs failed; what isn't installed is named.
+fn run_clients(cluster: &mut Cluster, dir: &Path) -> anyhow::Result<usize> {
+    let mut out = std::io::stdout();
+    let mut failed = 0;
+    for program in clients::PROGRAMS {
+        let name = program.name;
+        if !program.is_installed(dir) {
+            writeln!(out, "NOT RUN: {name} is not installed here")?;
+            continue;
+        }
+        for (how, ended) in [
+            ("every node", program.against_every_node(cluster, dir)),
+            ("a leader killed", program.through_a_kill(cluster, dir)),
+        ] {
+            failed += usize::from(ended.is_err());
+            match ended {
+                Ok(said) => writeln!(out, "{name}, {how}: {said}")?,
+                Err(error) => writeln!(out, "FAILED: {name}, {how}: {error}")?,
+            }
+        }
+    }
+    Ok(failed)
 }
