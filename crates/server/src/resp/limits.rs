@@ -29,8 +29,9 @@ pub(super) const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// One in so many connections may have yet to authenticate: strangers can't take every place.
 pub(super) const STRANGERS_PART: usize = 4;
 
-/// For how long a client may have yet to authenticate: long enough for a person who types.
-pub(super) const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(60);
+/// For how long a client may have yet to authenticate: programs do it at once, and strangers must
+/// not keep their places.
+pub(super) const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(5);
 
 /// For how long a client may take nothing of what waits for it.
 pub(super) const OUTPUT_STALLED_MAX: Duration = Duration::from_secs(60);

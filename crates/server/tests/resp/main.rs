@@ -10,6 +10,8 @@ mod commands;
 mod connection;
 mod door;
 mod golden;
+mod known_bugs;
+mod limits;
 mod lone_shards;
 mod order;
 mod pubsub;
