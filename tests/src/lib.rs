@@ -7,5 +7,6 @@ pub mod client;
 pub mod cluster;
 pub mod conformance;
 pub mod history;
+pub mod import;
 pub mod redis;
 pub mod wait;
