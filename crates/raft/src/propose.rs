@@ -188,7 +188,10 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
     let sum = |parts: &[bytes::Bytes]| parts.iter().map(|part| part.len() + 4).sum::<usize>();
     OVERHEAD
         + match command {
-            Command::Add(add) => add.key.len() + sum(&add.fields),
+            Command::Add(add) => {
+                let once = add.once.as_ref().map_or(0, |once| once.name.len() + once.id.len());
+                add.key.len() + sum(&add.fields) + once
+            }
             Command::Delete { key, ids } | Command::DeleteWith { key, ids, .. } => {
                 key.len() + ids.len() * ID
             }
@@ -209,7 +212,9 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
                 let watched = transaction.watched.iter().map(|(key, _)| key.len() + ID);
                 watched.sum::<usize>() + transaction.steps.iter().map(step_bytes).sum::<usize>()
             }
-            Command::Trim { key, .. } | Command::SetId { key, .. } => key.len(),
+            Command::Trim { key, .. }
+            | Command::SetId { key, .. }
+            | Command::Configure { key, .. } => key.len(),
             Command::GroupCreate { key, group, .. }
             | Command::GroupSetId { key, group, .. }
             | Command::GroupDestroy { key, group } => key.len() + group.len(),

@@ -129,7 +129,7 @@ fn key(number: u64) -> Bytes {
 
 fn add(key: Bytes, value: u64) -> Command {
     let fields = vec![Bytes::from_static(b"n"), Bytes::from(value.to_string())];
-    Command::Add(Add { key, id: AddId::Auto, fields, must_exist: false, trim: None })
+    Command::Add(Add { key, id: AddId::Auto, fields, must_exist: false, trim: None, once: None })
 }
 
 fn write(node: &Node, number: u64, value: u64) -> raft::Pending {

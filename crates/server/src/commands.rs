@@ -23,6 +23,7 @@ pub(crate) mod wait;
 pub(crate) mod xack;
 pub(crate) mod xadd;
 pub(crate) mod xautoclaim;
+pub(crate) mod xcfgset;
 pub(crate) mod xclaim;
 pub(crate) mod xdel;
 pub(crate) mod xdelex;

@@ -54,6 +54,7 @@ fn add_command(key: u64, trim: Option<Trim>) -> Command {
         fields: vec![Bytes::from_static(b"payload"), Bytes::from(vec![b'x'; PAYLOAD_BYTES])],
         must_exist: false,
         trim,
+        once: None,
     })
 }
 

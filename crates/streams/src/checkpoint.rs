@@ -97,6 +97,7 @@ impl Stream {
         self.checkpoint_index(parts);
         self.checkpoint_tail(parts);
         self.checkpoint_numbers(parts);
+        self.checkpoint_producers(parts);
         for name in std::mem::take(&mut self.changed.groups) {
             self.checkpoint_group(&name, parts);
         }
@@ -160,6 +161,16 @@ impl Stream {
         }
     }
 
+    fn checkpoint_producers(&mut self, parts: &mut CheckpointParts) {
+        let stream = self.number;
+        let key = |chunk| PartKey::ProducedChunk(stream, chunk).encode();
+        let changes = self.idempotence.list.take_changes();
+        for (chunk, items) in changes.put {
+            parts.put.push((key(chunk), stored::put_produced_chunk(items)));
+        }
+        parts.removed.extend(changes.removed.into_iter().map(key));
+    }
+
     fn checkpoint_group(&mut self, name: &Bytes, parts: &mut CheckpointParts) {
         let Some(group) = self.groups.get_mut(name) else { return };
         if !std::mem::take(&mut group.listed) {
@@ -215,6 +226,12 @@ impl Loader {
                 self.open = Some(stored::read_stream(number, value)?);
             }
             PartKey::IndexChunk(number, chunk) => self.stream(number)?.load_index(chunk, value)?,
+            PartKey::ProducedChunk(number, chunk) => {
+                let items = stored::read_produced_chunk(value)?;
+                if !self.stream(number)?.idempotence.load(chunk, items) {
+                    return Err(damaged("produced chunk out of order"));
+                }
+            }
             PartKey::Tail(number) => {
                 let stream = self.stream(number)?;
                 stream.tail = Some(stored::read_tail(value)?);

@@ -53,11 +53,11 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
     /// The same items, as no checkpoint has them.
     pub(crate) fn copy(&self) -> Self
     where
-        V: Copy,
+        V: Clone,
     {
         let mut copy = Self::default();
         for (key, value) in self.iter() {
-            copy.insert(*key, *value);
+            copy.insert(*key, value.clone());
         }
         copy
     }

@@ -11,6 +11,8 @@ use crate::query::Query;
 pub enum Command {
     /// XADD.
     Add(Add),
+    /// XCFGSET: bounds of what is remembered of producers, at least one of them.
+    Configure { key: Bytes, duration_ms: Option<u64>, ids_max: Option<u64> },
     /// XTRIM.
     Trim { key: Bytes, trim: Trim },
     /// XDELEX.
@@ -82,7 +84,8 @@ impl Command {
     pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
         let (one, many, read): (Option<&Bytes>, &[Bytes], &[(Bytes, ReadFrom)]) = match self {
             Self::Add(add) => (Some(&add.key), &[], &[]),
-            Self::Trim { key, .. }
+            Self::Configure { key, .. }
+            | Self::Trim { key, .. }
             | Self::Delete { key, .. }
             | Self::DeleteWith { key, .. }
             | Self::AckDelete { key, .. }
@@ -123,6 +126,15 @@ pub struct Add {
     /// Answer nil instead of making a stream that isn't there (NOMKSTREAM).
     pub must_exist: bool,
     pub trim: Option<Trim>,
+    /// Only with [`AddId::Auto`].
+    pub once: Option<Producer>,
+}
+
+/// IDMP: who adds an entry, and its own id for it. What was added under this id is not added again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Producer {
+    pub name: Bytes,
+    pub id: Bytes,
 }
 
 /// How the id of a new entry is chosen.

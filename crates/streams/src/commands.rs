@@ -3,6 +3,7 @@
 mod ack;
 mod add;
 mod claim;
+mod configure;
 mod copy;
 mod delete;
 mod expire;
@@ -43,6 +44,9 @@ impl Call<'_> {
     pub(crate) fn run(&mut self, command: &Command) -> Outcome {
         match command {
             Command::Add(add) => self.add(add),
+            Command::Configure { key, duration_ms, ids_max } => {
+                self.configure(key, *duration_ms, *ids_max)
+            }
             Command::Trim { key, trim } => self.trim(key, trim),
             Command::Delete { key, ids } => self.delete(key, ids),
             Command::DeleteWith { key, ids, references } => self.delete_with(key, ids, *references),
@@ -103,7 +107,8 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
         Command::Claim(claim) => claim::needs(state, claim),
         Command::AutoClaim(claim) => claim::needs_auto(state, claim),
         Command::Copy { key, .. } => state.stream(key).map_or_else(Vec::new, copy::needs),
-        Command::SetId { .. }
+        Command::Configure { .. }
+        | Command::SetId { .. }
         | Command::GroupCreate { .. }
         | Command::GroupSetId { .. }
         | Command::GroupDestroy { .. }

@@ -7,6 +7,7 @@ use crate::code::Put;
 use crate::encoding::put_reply;
 use crate::group::{Group, Owner};
 use crate::id::EntryId;
+use crate::idempotence::Idempotence;
 use crate::state::State;
 use crate::stream::{Marks, Stream};
 
@@ -96,9 +97,32 @@ impl Hasher {
             self.buffer.put_raw(b"watched");
             self.buffer.put_number(number);
         }
+        self.producers(&stream.idempotence);
         self.buffer.put_size(stream.groups.len());
         for (name, group) in &stream.groups {
             self.group(name, group);
+        }
+    }
+
+    fn producers(&mut self, known: &Idempotence) {
+        if !known.is_used() {
+            return;
+        }
+        let to = &mut self.buffer;
+        to.put_option(known.duration_ms, Put::put_number);
+        to.put_option(known.ids_max, Put::put_number);
+        for number in [known.number_next, known.added, known.duplicates, known.dropped] {
+            to.put_number(number);
+        }
+        to.put_size(known.list.len());
+        for (number, one) in known.list.iter() {
+            let to = &mut self.buffer;
+            to.put_number(*number);
+            to.put_number(one.added_ms);
+            to.put_bytes(&one.producer);
+            to.put_bytes(&one.id);
+            to.put_id(one.entry);
+            self.drain();
         }
     }
 

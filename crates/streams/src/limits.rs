@@ -41,3 +41,12 @@ pub const CLAIM_GONE_MAX: u64 = 1000;
 
 /// Deliveries of an entry that are counted; Redis's number, which has a sign.
 pub const DELIVERIES_MAX: u64 = i64::MAX as u64;
+
+/// How long a stream remembers what its producers added; Redis's greatest.
+pub const IDEMPOTENCE_MS_MAX: u64 = 86_400_000;
+
+/// Ids of each producer that a stream remembers; Redis's greatest.
+pub const IDEMPOTENCE_IDS_MAX: u64 = 10_000;
+
+/// Bytes that the memory of its producers takes of a stream: it is in memory whole.
+pub const IDEMPOTENCE_BYTES_MAX: u64 = 16 << 20;

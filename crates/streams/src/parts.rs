@@ -10,6 +10,7 @@
 //! "s" stream 4 group 1                    its name, place and consumers
 //! "s" stream 4 group 2 chunk u64          a chunk of its pending entries
 //! "s" stream 5 block u64                  a sealed block
+//! "s" stream 6 chunk u64                  a chunk of what its producers added
 //! "s" stream 60                           when it expires
 //! "s" stream 61                           its number for WATCH
 //! "x" node u64                            what is known of a gateway
@@ -30,6 +31,7 @@ const INDEX: u8 = 2;
 const TAIL: u8 = 3;
 const GROUP: u8 = 4;
 const BLOCK: u8 = 5;
+const PRODUCED: u8 = 6;
 const EXPIRY: u8 = 60;
 const WATCH: u8 = 61;
 
@@ -47,6 +49,7 @@ pub(crate) enum PartKey {
     Block(BlockKey),
     Expiry(StreamNumber),
     Watch(StreamNumber),
+    ProducedChunk(StreamNumber, u64),
     Session(NodeId),
 }
 
@@ -73,6 +76,7 @@ impl PartKey {
             Self::Expiry(stream) => put(&mut key, stream, EXPIRY, &[]),
             Self::Watch(stream) => put(&mut key, stream, WATCH, &[]),
             Self::Block(block) => put(&mut key, block.stream, BLOCK, &[block.block.0]),
+            Self::ProducedChunk(stream, chunk) => put(&mut key, stream, PRODUCED, &[chunk]),
         }
         Bytes::from(key)
     }
@@ -95,6 +99,7 @@ impl PartKey {
         let (number, rest) = split_number(rest)?;
         match (*kind, rest.split_first()) {
             (INDEX, None) => Some(Self::IndexChunk(stream, number)),
+            (PRODUCED, None) => Some(Self::ProducedChunk(stream, number)),
             (BLOCK, None) => Some(Self::Block(BlockKey { stream, block: BlockNumber(number) })),
             (GROUP, Some((&GROUP_META, []))) => Some(Self::Group(stream, GroupNumber(number))),
             (GROUP, Some((&GROUP_PENDING, rest))) => match split_number(rest)? {
@@ -165,7 +170,7 @@ mod tests {
     fn keys_come_back_and_have_the_bytes_that_are_described() {
         let (stream, group) = (StreamNumber(0x0102), GroupNumber(3));
         let block = BlockKey { stream, block: BlockNumber(9) };
-        let keys: [(PartKey, &[u8]); 7] = [
+        let keys: [(PartKey, &[u8]); 8] = [
             (PartKey::Stream(stream), b"s\0\0\0\0\0\0\x01\x02\x01"),
             (PartKey::IndexChunk(stream, 7), b"s\0\0\0\0\0\0\x01\x02\x02\0\0\0\0\0\0\0\x07"),
             (PartKey::Tail(stream), b"s\0\0\0\0\0\0\x01\x02\x03"),
@@ -175,6 +180,7 @@ mod tests {
                 b"s\0\0\0\0\0\0\x01\x02\x04\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\0\x05",
             ),
             (PartKey::Block(block), b"s\0\0\0\0\0\0\x01\x02\x05\0\0\0\0\0\0\0\x09"),
+            (PartKey::ProducedChunk(stream, 8), b"s\0\0\0\0\0\0\x01\x02\x06\0\0\0\0\0\0\0\x08"),
             (PartKey::Session(NodeId(1)), b"x\0\0\0\0\0\0\0\x01"),
         ];
         for (key, bytes) in keys {

@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! header         1 | clock ms | next stream number
-//! stream         1 | key | length | last id | greatest deleted id | entries added | rewound
-//!                | next block, group number
+//! stream         1 or 2 | key | length | last id | greatest deleted id | entries added | rewound
+//!                | next block, group number | in 2: idempotence
+//!   idempotence  duration ms? | ids a producer? | next number | added | duplicates | dropped
+//! produced chunk 1 | count | (number | added ms | producer | its id | entry id) ...
 //! index chunk    1 | count | block ...
 //!   block        base id | last id | number | entries | live | bytes | checksum u64 LE
 //!                | marks?
@@ -30,11 +32,14 @@ use crate::encoding::{put_reply, read_reply};
 use crate::error::Fault;
 use crate::group::{Consumer, ConsumerNumber, Group, GroupNumber, Owner, Pending};
 use crate::id::{BlockNumber, EntryId, StreamNumber};
+use crate::idempotence::{Idempotence, Remembered};
 use crate::limits::BLOCK_ENTRIES_MAX;
 use crate::sessions::Session;
 use crate::stream::{Marks, Meta, Stream, Tail};
 
 const VERSION: u8 = 1;
+/// Of a stream that knows producers.
+const VERSION_PRODUCERS: u8 = 2;
 /// Of a pending chunk in which an entry has marks.
 const VERSION_MARKED: u8 = 2;
 
@@ -58,7 +63,8 @@ pub(crate) fn read_header(value: &Bytes) -> Result<Header, Fault> {
 }
 
 pub(crate) fn put_stream(stream: &Stream) -> Bytes {
-    let mut to = vec![VERSION];
+    let producers = stream.idempotence.is_used();
+    let mut to = vec![if producers { VERSION_PRODUCERS } else { VERSION }];
     to.put_bytes(&stream.key);
     to.put_number(stream.length);
     to.put_id(stream.last_id);
@@ -67,11 +73,20 @@ pub(crate) fn put_stream(stream: &Stream) -> Bytes {
     to.put_bool(stream.rewound);
     to.put_number(stream.block_next);
     to.put_number(stream.group_next);
+    if producers {
+        let known = &stream.idempotence;
+        to.put_option(known.duration_ms, Put::put_number);
+        to.put_option(known.ids_max, Put::put_number);
+        [known.number_next, known.added, known.duplicates, known.dropped]
+            .into_iter()
+            .for_each(|number| to.put_number(number));
+    }
     Bytes::from(to)
 }
 
 pub(crate) fn read_stream(number: StreamNumber, value: &Bytes) -> Result<Stream, Fault> {
-    Reader::whole(value, "stream", VERSION, |from| {
+    let version = value.first().copied().filter(|version| *version == VERSION_PRODUCERS);
+    Reader::whole(value, "stream", version.unwrap_or(VERSION), |from| {
         let mut stream = Stream {
             number,
             key: Bytes::copy_from_slice(&from.bytes()?),
@@ -85,7 +100,48 @@ pub(crate) fn read_stream(number: StreamNumber, value: &Bytes) -> Result<Stream,
             ..Stream::default()
         };
         stream.changed.stored = true;
+        if version.is_some() {
+            stream.idempotence = read_idempotence(from)?;
+        }
         Ok(stream)
+    })
+}
+
+fn read_idempotence(from: &mut Reader) -> Result<Idempotence, Fault> {
+    let mut known = Idempotence::default();
+    known.duration_ms = from.option(Reader::number)?;
+    known.ids_max = from.option(Reader::number)?;
+    known.number_next = from.number()?;
+    known.added = from.number()?;
+    known.duplicates = from.number()?;
+    known.dropped = from.number()?;
+    Ok(known)
+}
+
+pub(crate) fn put_produced_chunk(chunk: &[(u64, Remembered)]) -> Bytes {
+    let mut to = vec![VERSION];
+    to.put_list(chunk, |to, (number, one)| {
+        to.put_number(*number);
+        to.put_number(one.added_ms);
+        to.put_bytes(&one.producer);
+        to.put_bytes(&one.id);
+        to.put_id(one.entry);
+    });
+    Bytes::from(to)
+}
+
+pub(crate) fn read_produced_chunk(value: &Bytes) -> Result<Vec<(u64, Remembered)>, Fault> {
+    Reader::whole(value, "produced chunk", VERSION, |from| {
+        from.list(|from| {
+            let number = from.number()?;
+            let one = Remembered {
+                added_ms: from.number()?,
+                producer: Bytes::copy_from_slice(&from.bytes()?),
+                id: Bytes::copy_from_slice(&from.bytes()?),
+                entry: from.id()?,
+            };
+            Ok((number, one))
+        })
     })
 }
 

@@ -22,6 +22,7 @@ use crate::chunks::ChunkMap;
 use crate::error::Fault;
 use crate::group::{Group, GroupNumber};
 use crate::id::{BlockKey, BlockNumber, EntryId, StreamNumber};
+use crate::idempotence::Idempotence;
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_ENTRIES_MAX};
 use crate::{listpack, parts};
 
@@ -126,6 +127,7 @@ pub(crate) struct Stream {
     pub(crate) expires_ms: Option<u64>,
     /// The number that WATCH told of it, if nothing has changed since.
     pub(crate) watched: Option<u64>,
+    pub(crate) idempotence: Idempotence,
     pub(crate) changed: Changed,
 }
 

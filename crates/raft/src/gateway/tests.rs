@@ -15,6 +15,7 @@ fn slot(sent: u32, deadline: Instant) -> (Slot, Answer) {
         fields: vec![Bytes::from_static(b"f"), Bytes::from(vec![0; 1000])],
         must_exist: false,
         trim: None,
+        once: None,
     };
     let command = Command::Add(add);
     let bytes = command_bytes(&command);

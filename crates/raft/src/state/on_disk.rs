@@ -120,6 +120,7 @@ fn add(key: &str, bytes: usize) -> Command {
         fields: vec![Bytes::from_static(b"f"), Bytes::from(vec![b'v'; bytes])],
         must_exist: false,
         trim: None,
+        once: None,
     })
 }
 

@@ -268,6 +268,7 @@ mod tests {
                 fields: vec![key("f"), key("v")],
                 must_exist: false,
                 trim: None,
+                once: None,
             }));
         }
 

@@ -297,7 +297,14 @@ async fn write(node: &Node, value: u64, padding: Bytes, told: &Mutex<Told>) {
     let key = key(number);
     let fields =
         vec![Bytes::from_static(b"value"), Bytes::from(value.to_string()), PADDING_NAME, padding];
-    let add = Add { key: key.clone(), id: AddId::Auto, fields, must_exist: false, trim: None };
+    let add = Add {
+        key: key.clone(),
+        id: AddId::Auto,
+        fields,
+        must_exist: false,
+        trim: None,
+        once: None,
+    };
     let began = Instant::now();
     let outcome = node.write(node.shard_of(&key), Command::Add(add)).await;
     let mut told = told.lock().unwrap();

@@ -32,7 +32,8 @@ async fn all_woken(sim: &Sim, watches: Vec<Watch>) {
 /// Appends to the first key through a node.
 async fn append(sim: &Sim, on: NodeId) -> EntryId {
     let fields = vec![Bytes::from_static(b"f"), Bytes::from_static(b"v")];
-    let add = Add { key: key(0), id: AddId::Auto, fields, must_exist: false, trim: None };
+    let add =
+        Add { key: key(0), id: AddId::Auto, fields, must_exist: false, trim: None, once: None };
     let node = sim.node(on);
     match node.write(node.shard_of(&key(0)), Command::Add(add)).await {
         Ok(Reply::Added(id)) => id,

@@ -1,6 +1,7 @@
 //! XADD.
 
-use streams::command::{Add, AddId, Command};
+use bytes::Bytes;
+use streams::command::{Add, AddId, Command, Producer};
 use streams::id::EntryId;
 
 use super::arguments::{Args, Sequence, id_parts, is_word};
@@ -16,6 +17,7 @@ pub(crate) static DOC: Doc = Doc {
 
 pub(crate) fn parse(args: Args<'_>) -> Result<Command, SyntaxError> {
     let (mut trim, mut must_exist, mut id) = (TrimOptions::default(), false, None);
+    let mut producer = None;
     let mut at = 2;
     while at < args.len() && id.is_none() {
         if args[at][..] == *b"*" {
@@ -26,12 +28,21 @@ pub(crate) fn parse(args: Args<'_>) -> Result<Command, SyntaxError> {
         } else if is_word(&args[at], "NOMKSTREAM") {
             must_exist = true;
             at += 1;
+        } else if let Some(given) = ProducerOption::at(&args[at..])? {
+            if producer.is_some() {
+                return Err(SyntaxError::IdmpTwice);
+            }
+            at += given.args_count();
+            producer = Some(given);
         } else {
             id = Some(add_id(&args[at])?);
             at += 1;
         }
     }
     let trim = trim.finish(None)?;
+    if producer.is_some() && id.is_some_and(|id| id != AddId::Auto) {
+        return Err(SyntaxError::IdmpNeedsAutoId);
+    }
     let fields = &args[at..];
     let Some(id) = id.filter(|_| !fields.is_empty() && fields.len().is_multiple_of(2)) else {
         return Err(SyntaxError::Arity("xadd".to_owned()));
@@ -40,7 +51,53 @@ pub(crate) fn parse(args: Args<'_>) -> Result<Command, SyntaxError> {
         return Err(SyntaxError::AddZero);
     }
     let (key, fields) = (args[1].clone(), fields.to_vec());
-    Ok(Command::Add(Add { key, id, fields, must_exist, trim }))
+    let once = producer.map(|producer| producer.of(&fields));
+    Ok(Command::Add(Add { key, id, fields, must_exist, trim, once }))
+}
+
+/// IDMP and IDMPAUTO.
+enum ProducerOption {
+    Given(Producer),
+    /// The id is made of the fields.
+    Auto(Bytes),
+}
+
+impl ProducerOption {
+    /// The one that `args` begins with.
+    fn at(args: &[Bytes]) -> Result<Option<Self>, SyntaxError> {
+        match args {
+            [option, name, id, ..] if is_word(option, "IDMP") => {
+                if name.is_empty() {
+                    return Err(SyntaxError::IdmpProducerEmpty("IDMP"));
+                }
+                if id.is_empty() {
+                    return Err(SyntaxError::IdmpIdEmpty);
+                }
+                Ok(Some(Self::Given(Producer { name: name.clone(), id: id.clone() })))
+            }
+            [option, name, ..] if is_word(option, "IDMPAUTO") => {
+                if name.is_empty() {
+                    return Err(SyntaxError::IdmpProducerEmpty("IDMPAUTO"));
+                }
+                Ok(Some(Self::Auto(name.clone())))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn args_count(&self) -> usize {
+        match self {
+            Self::Given(_) => 3,
+            Self::Auto(_) => 2,
+        }
+    }
+
+    fn of(self, fields: &[Bytes]) -> Producer {
+        match self {
+            Self::Given(producer) => producer,
+            Self::Auto(name) => Producer { name, id: streams::id_of_fields(fields) },
+        }
+    }
 }
 
 fn add_id(arg: &[u8]) -> Result<AddId, SyntaxError> {
@@ -53,7 +110,6 @@ fn add_id(arg: &[u8]) -> Result<AddId, SyntaxError> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use streams::command::{Keep, References, Trim};
 
     use super::*;
@@ -61,7 +117,8 @@ mod tests {
 
     fn check(line: &str, expected: Result<(AddId, &str, bool, Option<Trim>), SyntaxError>) {
         let expected = expected.map(|(id, fields, must_exist, trim)| {
-            Command::Add(Add { key: Bytes::from("s"), id, fields: args(fields), must_exist, trim })
+            let (key, fields) = (Bytes::from("s"), args(fields));
+            Command::Add(Add { key, id, fields, must_exist, trim, once: None })
         });
         assert_eq!(parse(&args(line)), expected, "{line}");
     }
@@ -78,6 +135,40 @@ mod tests {
             "XADD s nomkstream LIMIT 5 delref MAXLEN ~ 9 * MAXLEN 5",
             Ok((AddId::Auto, "MAXLEN 5", true, Some(trim))),
         );
+    }
+
+    #[test]
+    fn a_producer_gives_an_id_or_has_it_made_of_the_fields() {
+        let once = |line: &str| match parse(&args(line)) {
+            Ok(Command::Add(add)) => add.once,
+            other => panic!("{other:?}"),
+        };
+        let given = Producer { name: "p".into(), id: "7".into() };
+        assert_eq!(once("XADD s idmp p 7 * a 1"), Some(given));
+        let made = Producer { name: "p".into(), id: streams::id_of_fields(&args("a 1 b 2")) };
+        assert_eq!(once("XADD s MAXLEN 5 IDMPAUTO p * b 2 a 1"), Some(made));
+        assert_eq!(once("XADD s * IDMP p"), None);
+        let refused = |list: &[&'static str]| {
+            let list: Vec<Bytes> =
+                list.iter().map(|arg| Bytes::from_static(arg.as_bytes())).collect();
+            parse(&list)
+        };
+        use SyntaxError as E;
+        for (line, error) in [
+            ("XADD s IDMP p 7 5-1 a", E::IdmpNeedsAutoId),
+            ("XADD s IDMP p 7 5-* a 1", E::IdmpNeedsAutoId),
+            ("XADD s IDMP p 7 IDMP p 8 * a 1", E::IdmpTwice),
+            ("XADD s IDMPAUTO p IDMP p 8 * a 1", E::IdmpTwice),
+            ("XADD s IDMP p1 * f v", E::InvalidId),
+            ("XADD s IDMP p 7 * a", E::Arity("xadd".to_owned())),
+        ] {
+            assert_eq!(parse(&args(line)), Err(error), "{line}");
+        }
+        let empty = refused(&["XADD", "s", "IDMP", "", "7", "*", "a", "1"]);
+        assert_eq!(empty, Err(E::IdmpProducerEmpty("IDMP")));
+        assert_eq!(refused(&["XADD", "s", "IDMP", "p", "", "*", "a", "1"]), Err(E::IdmpIdEmpty));
+        let empty = refused(&["XADD", "s", "IDMPAUTO", "", "*", "a", "1"]);
+        assert_eq!(empty, Err(E::IdmpProducerEmpty("IDMPAUTO")));
     }
 
     #[test]

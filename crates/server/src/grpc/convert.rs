@@ -36,7 +36,7 @@ pub(super) fn append(
     }
     let fields = request.fields.into_iter().flat_map(|field| [field.name, field.value]).collect();
     let trim = request.trim.map(trimming).transpose()?;
-    Ok(Command::Add(Add { key, id, fields, must_exist: request.must_exist, trim }))
+    Ok(Command::Add(Add { key, id, fields, must_exist: request.must_exist, trim, once: None }))
 }
 
 /// The key of a stream.

@@ -215,6 +215,22 @@ pub(crate) enum SyntaxError {
         "ERR Unbalanced '{command}' list of streams: for each stream key {symbols} must be specified."
     )]
     Unbalanced { command: &'static str, symbols: &'static str },
+    #[error("ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs")]
+    IdmpNeedsAutoId,
+    #[error("ERR syntax error, IDMP/IDMPAUTO specified multiple times")]
+    IdmpTwice,
+    #[error("ERR syntax error, {0} requires a non-empty producer ID")]
+    IdmpProducerEmpty(&'static str),
+    #[error("ERR syntax error, IDMP requires a non-empty idempotent ID")]
+    IdmpIdEmpty,
+    #[error("ERR IDMP-DURATION must be between 1 and 86400 seconds")]
+    IdmpDuration,
+    #[error("ERR IDMP-MAXSIZE must be between 1 and 10000 entries")]
+    IdmpMaxSize,
+    #[error("ERR {0} specified multiple times")]
+    SpecifiedTwice(&'static str),
+    #[error("ERR At least one parameter must be specified")]
+    ParameterMissing,
     #[error("ERR ERR mode must be SILENT, FAIL, or FATAL")]
     NackMode,
     #[error("ERR ERR number of IDs doesn't match numids")]

@@ -12,8 +12,8 @@ use crate::commands::wait::Wanted;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
     Args, acl, client, cluster, command, config, connection, expire, info, keys, latency, object,
-    pubsub, rename, scan, server, slowlog, wait, xack, xadd, xautoclaim, xclaim, xdel, xdelex,
-    xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
+    pubsub, rename, scan, server, slowlog, wait, xack, xadd, xautoclaim, xcfgset, xclaim, xdel,
+    xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
 };
 
 /// One command.
@@ -220,6 +220,7 @@ static COMMANDS: &[Spec] = &[
     spec("XACKDEL",      -6, At(1),      FAST,     Write(xdelex::ack_delete),  &xdelex::XACKDEL),
     spec("XADD",         -5, At(1),      FAST_OOM, Write(xadd::parse),         &xadd::DOC),
     spec("XAUTOCLAIM",   -6, At(1),      FAST,     Write(xautoclaim::parse),   &xautoclaim::DOC),
+    spec("XCFGSET",      -2, At(1),      FAST,     Write(xcfgset::parse),      &xcfgset::DOC),
     spec("XCLAIM",       -6, At(1),      FAST,     Write(xclaim::parse),       &xclaim::DOC),
     spec("XDEL",         -3, At(1),      FAST,     Write(xdel::parse),         &xdel::DOC),
     spec("XDELEX",       -5, At(1),      FAST,     Write(xdelex::delete),      &xdelex::XDELEX),

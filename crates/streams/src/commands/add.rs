@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::id::{BlockKey, EntryId};
 use crate::reply::Reply;
 use crate::state::State;
+use crate::stream::Stream;
 
 impl Call<'_> {
     pub(super) fn add(&mut self, add: &Add) -> Outcome {
@@ -19,7 +20,13 @@ impl Call<'_> {
                 self.state.add_stream(&add.key)
             }
         };
+        if let Some(done) = stream.done_before(add, self.now_ms) {
+            return Ok(Reply::Added(done));
+        }
         let id = next_id(stream.last_id, self.now_ms, add.id)?;
+        if let Some(once) = &add.once {
+            stream.idempotence.remember(&once.name, &once.id, id, self.now_ms);
+        }
         let sealed = stream.append(id, &add.fields);
         let trimmed = match &add.trim {
             Some(trim) => stream.trim(self.blocks, trim)?,
@@ -30,9 +37,22 @@ impl Call<'_> {
             self.events.push(Event::Trimmed { key: add.key.clone() });
         }
         let dirty = &mut self.state.dirty;
+        dirty.bytes += add.once.as_ref().map_or(0, |once| once.name.len() + once.id.len() + 32);
         dirty.bytes += add.fields.iter().map(|text| text.len() + 2).sum::<usize>() + 16;
         dirty.parts += 2 * usize::from(sealed);
         Ok(Reply::Added(id))
+    }
+}
+
+impl Stream {
+    /// The entry that a producer has added already.
+    fn done_before(&mut self, add: &Add, now_ms: u64) -> Option<EntryId> {
+        let once = add.once.as_ref()?;
+        self.idempotence.expire(now_ms);
+        let done = self.idempotence.find(&once.name, &once.id)?;
+        self.idempotence.duplicates = self.idempotence.duplicates.saturating_add(1);
+        self.changed.meta = true;
+        Some(done)
     }
 }
 

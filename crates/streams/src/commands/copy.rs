@@ -77,6 +77,7 @@ impl Stream {
             resident: held.into_iter().map(resident).collect(),
             groups: self.groups.iter().map(group).collect(),
             watched: None,
+            idempotence: self.idempotence.copy(),
             changed,
             ..self.clone()
         })

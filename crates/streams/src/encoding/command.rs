@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::code::{Put, Reader};
 use crate::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
-    ReadFrom, ReadGroup, References, Trim,
+    Producer, ReadFrom, ReadGroup, References, Trim,
 };
 use crate::error::Fault;
 
@@ -35,6 +35,7 @@ mod tag {
     pub(super) const DELETE_WITH: u8 = 41;
     pub(super) const ACK_DELETE: u8 = 42;
     pub(super) const NACK: u8 = 43;
+    pub(super) const CONFIGURE: u8 = 44;
 }
 
 impl Command {
@@ -54,6 +55,11 @@ impl Command {
 pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
     match command {
         Command::Add(add) => put_add(to, add),
+        Command::Configure { key, duration_ms, ids_max } => {
+            put_names(to, tag::CONFIGURE, &[key]);
+            to.put_option(*duration_ms, Put::put_number);
+            to.put_option(*ids_max, Put::put_number);
+        }
         Command::SetId { key, last_id, entries_added, max_deleted_id } => {
             to.put_u8(tag::SET_ID);
             to.put_bytes(key);
@@ -137,17 +143,6 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
         tag::ADD => Command::Add(read_add(from)?),
         tag::TRIM => Command::Trim { key: from.bytes()?, trim: read_trim(from)? },
         tag::DELETE => Command::Delete { key: from.bytes()?, ids: from.list(Reader::id)? },
-        tag::DELETE_WITH => Command::DeleteWith {
-            key: from.bytes()?,
-            ids: from.list(Reader::id)?,
-            references: read_references(from)?,
-        },
-        tag::ACK_DELETE => Command::AckDelete {
-            key: from.bytes()?,
-            group: from.bytes()?,
-            ids: from.list(Reader::id)?,
-            references: read_references(from)?,
-        },
         tag::SET_ID => Command::SetId {
             key: from.bytes()?,
             last_id: from.id()?,
@@ -179,11 +174,9 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
             consumer: from.bytes()?,
         },
         tag::READ_GROUP => Command::ReadGroup(read_read_group(from)?),
-        tag::READ_GROUP_WITHIN => Command::ReadGroup(read_read_within(from)?),
         tag::ACK => {
             Command::Ack { key: from.bytes()?, group: from.bytes()?, ids: from.list(Reader::id)? }
         }
-        tag::NACK => Command::Nack(read_nack(from)?),
         tag::CLAIM => Command::Claim(read_claim(from)?),
         tag::AUTO_CLAIM => Command::AutoClaim(AutoClaim {
             key: from.bytes()?,
@@ -197,6 +190,30 @@ pub(super) fn read_command(from: &mut Reader) -> Result<Command, Fault> {
         tag::REMOVE => Command::Remove { keys: from.list(Reader::bytes)? },
         tag::VOID => Command::Void,
         tag::MISPLACED => Command::Misplaced,
+        tag => return read_later_command(tag, from),
+    })
+}
+
+fn read_later_command(tag: u8, from: &mut Reader) -> Result<Command, Fault> {
+    Ok(match tag {
+        tag::DELETE_WITH => Command::DeleteWith {
+            key: from.bytes()?,
+            ids: from.list(Reader::id)?,
+            references: read_references(from)?,
+        },
+        tag::ACK_DELETE => Command::AckDelete {
+            key: from.bytes()?,
+            group: from.bytes()?,
+            ids: from.list(Reader::id)?,
+            references: read_references(from)?,
+        },
+        tag::CONFIGURE => Command::Configure {
+            key: from.bytes()?,
+            duration_ms: from.option(Reader::number)?,
+            ids_max: from.option(Reader::number)?,
+        },
+        tag::NACK => Command::Nack(read_nack(from)?),
+        tag::READ_GROUP_WITHIN => Command::ReadGroup(read_read_within(from)?),
         tag => return keys::read_command(tag, from),
     })
 }
@@ -208,11 +225,17 @@ fn put_names(to: &mut Vec<u8>, tag: u8, names: &[&Bytes]) {
     }
 }
 
+/// The form of an id that is chosen by the state, where a producer gave one of its own.
+const ADD_ONCE: u8 = 40;
+
 fn put_add(to: &mut Vec<u8>, add: &Add) {
     to.put_u8(tag::ADD);
     to.put_bytes(&add.key);
     match add.id {
-        AddId::Auto => to.put_u8(1),
+        AddId::Auto => match &add.once {
+            None => to.put_u8(1),
+            Some(once) => put_names(to, ADD_ONCE, &[&once.name, &once.id]),
+        },
         AddId::Ms(ms) => {
             to.put_u8(2);
             to.put_number(ms);
@@ -229,8 +252,13 @@ fn put_add(to: &mut Vec<u8>, add: &Add) {
 
 fn read_add(from: &mut Reader) -> Result<Add, Fault> {
     let key = from.bytes()?;
+    let mut once = None;
     let id = match from.u8()? {
         1 => AddId::Auto,
+        ADD_ONCE => {
+            once = Some(Producer { name: from.bytes()?, id: from.bytes()? });
+            AddId::Auto
+        }
         2 => AddId::Ms(from.number()?),
         3 => AddId::Exact(from.id()?),
         _ => return Err(from.damaged("unknown form of id")),
@@ -239,7 +267,8 @@ fn read_add(from: &mut Reader) -> Result<Add, Fault> {
     if fields.is_empty() || fields.len() % 2 != 0 {
         return Err(from.damaged("fields that aren't pairs"));
     }
-    Ok(Add { key, id, fields, must_exist: from.bool()?, trim: from.option(read_trim)? })
+    let (must_exist, trim) = (from.bool()?, from.option(read_trim)?);
+    Ok(Add { key, id, fields, must_exist, trim, once })
 }
 
 fn put_references(to: &mut Vec<u8>, references: References) {

@@ -24,7 +24,14 @@ fn group() -> Bytes {
 
 fn add(value: Bytes) -> Command {
     let fields = vec![Bytes::from_static(b"f"), value];
-    Command::Add(Add { key: key(), id: AddId::Auto, fields, must_exist: false, trim: None })
+    Command::Add(Add {
+        key: key(),
+        id: AddId::Auto,
+        fields,
+        must_exist: false,
+        trim: None,
+        once: None,
+    })
 }
 
 fn trim(newest: u64, approximate: bool) -> Trim {

@@ -135,11 +135,20 @@ fn a_decoded_batch_is_slices_of_its_bytes() {
     }
 }
 
+/// Every checkpoint that has to be read.
+const CHECKPOINTS: [&str; 4] = [
+    "checkpoint.txt",
+    "checkpoint_expiring.txt",
+    "checkpoint_watched.txt",
+    "checkpoint_marked.txt",
+];
+
 #[test]
 fn checkpoints() {
     check_checkpoint("checkpoint.txt", samples::state());
     check_checkpoint("checkpoint_expiring.txt", samples::keys::expiring());
     check_checkpoint("checkpoint_watched.txt", samples::keys::watched());
+    check_checkpoint("checkpoint_marked.txt", samples::state_marked());
 }
 
 fn check_checkpoint(name: &str, mut state: State) {
@@ -154,7 +163,7 @@ fn check_checkpoint(name: &str, mut state: State) {
 
 #[test]
 fn a_checkpoint_written_before_is_read() {
-    for name in ["checkpoint.txt", "checkpoint_expiring.txt", "checkpoint_watched.txt"] {
+    for name in CHECKPOINTS {
         let (header, parts, hash) = golden_checkpoint(name);
         assert_eq!(State::load(&header, parts).unwrap().hash(), hash, "{name}");
     }
@@ -175,8 +184,14 @@ fn golden_checkpoint(name: &str) -> (Bytes, Vec<(Bytes, Bytes)>, u64) {
 
 #[test]
 fn a_damaged_checkpoint_is_a_fault_or_another_state_but_no_panic() {
+    for name in ["checkpoint.txt", "checkpoint_marked.txt"] {
+        damaged_checkpoints(name);
+    }
+}
+
+fn damaged_checkpoints(name: &str) {
     let random = SeededEntropy::new(2);
-    let (header, parts, _) = golden_checkpoint("checkpoint.txt");
+    let (header, parts, _) = golden_checkpoint(name);
     let (mut faults, rounds) = (0, 20_000);
     for _ in 0..rounds {
         let mut parts = parts.clone();

@@ -4,7 +4,7 @@ use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
-    NackMode, ReadFrom, ReadGroup, References, Step as Taken, Transaction, Trim, When,
+    NackMode, Producer, ReadFrom, ReadGroup, References, Step as Taken, Transaction, Trim, When,
 };
 use streams::id::EntryId;
 use streams::query::{About, After, Query};
@@ -116,7 +116,13 @@ impl Script {
             14 | 15 => AddId::Ms(self.now.saturating_sub(self.below(3))),
             _ => AddId::Exact(self.id()),
         };
+        let producer = || {
+            let (name, id) = (self.name(&["p", "q"]), self.name(&["1", "2", "3", "4", "5"]));
+            Producer { name, id }
+        };
+        let once = if id == AddId::Auto { self.maybe(3, producer) } else { None };
         Add {
+            once,
             key: self.key(),
             id,
             fields: self.fields(),
@@ -130,8 +136,14 @@ impl Script {
         for _ in 0..self.below(if self.value_bytes < 100 { 130 } else { 20 }) {
             self.now += u64::from(self.below(3) == 0);
             let fields = self.fields();
-            let add =
-                Add { key: key.clone(), id: AddId::Auto, fields, must_exist: false, trim: None };
+            let add = Add {
+                key: key.clone(),
+                id: AddId::Auto,
+                fields,
+                must_exist: false,
+                trim: None,
+                once: None,
+            };
             steps.push(Step::Command(self.now, Command::Add(add)));
         }
     }
@@ -290,7 +302,6 @@ impl Script {
                 just_id: self.below(3) == 0,
             }),
             37 => self.seldom(Command::Remove { keys: vec![self.key(), self.key()] }),
-            38 => Command::Misplaced,
             39 => self.expire(),
             40 => Command::Persist { key },
             41 => Command::ExpireDue,
@@ -298,6 +309,12 @@ impl Script {
             43 => self.copy(key),
             44 if self.below(4) == 0 => Command::Flush,
             45 | 46 => self.transaction(),
+            38 if self.coin() => Command::Misplaced,
+            38 => Command::Configure {
+                key,
+                duration_ms: self.maybe(2, || self.below(40)),
+                ids_max: self.maybe(2, || self.below(5)),
+            },
             _ => Command::Void,
         }
     }

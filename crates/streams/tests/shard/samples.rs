@@ -6,7 +6,7 @@ use base::{Incarnation, NodeId};
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, GroupStart, Keep, Most, Nack, NackMode,
-    ReadFrom, ReadGroup, References, Stamp, Trim,
+    Producer, ReadFrom, ReadGroup, References, Stamp, Trim,
 };
 use streams::error::Refusal;
 use streams::id::{EntryId, StreamNumber};
@@ -28,7 +28,12 @@ fn id(ms: u64, seq: u64) -> EntryId {
 
 fn add(id: AddId, trim: Option<Trim>) -> Command {
     let fields = vec![b("item"), b("7"), b(""), Bytes::from_static(&[0, 255])];
-    Command::Add(Add { key: b("orders"), id, fields, must_exist: trim.is_some(), trim })
+    Command::Add(Add { key: b("orders"), id, fields, must_exist: trim.is_some(), trim, once: None })
+}
+
+fn add_once(name: Bytes, id: Bytes) -> Command {
+    let Command::Add(plain) = add(AddId::Auto, None) else { unreachable!() };
+    Command::Add(Add { once: Some(Producer { name, id }), ..plain })
 }
 
 pub(crate) fn commands() -> Vec<Command> {
@@ -118,13 +123,15 @@ fn later_commands() -> Vec<Command> {
             references: References::Acked,
         },
         Command::Nack(Nack {
-            key,
+            key: key.clone(),
             group,
             mode: NackMode::Fatal,
             ids,
             deliveries: Some(3),
             force: true,
         }),
+        Command::Configure { key, duration_ms: Some(60_000), ids_max: None },
+        add_once(b("payments"), b("42")),
     ]);
     commands
 }
@@ -391,5 +398,39 @@ pub(crate) fn state() -> State {
     apply(2_400, Command::Delete { key, ids: vec![id(1_000, 0), id(1_001, 3), id(1_016, 6)] });
     apply(2_500, Command::Remove { keys: vec![b("none")] });
     apply(2_600, read(b("alice"), 2));
+    state
+}
+
+/// A shard with what came later: entries that are nobody's or gone, and producers.
+pub(crate) fn state_marked() -> State {
+    let (mut state, blocks) = (State::new(), Blocks::new());
+    let mut apply = |now_ms: u64, command: Command| {
+        state.apply(&blocks, Stamp { now_ms }, &command).unwrap();
+    };
+    let (key, group) = (b("orders"), b("workers"));
+    apply(100, add_once(b("payments"), b("41")));
+    apply(101, add_once(b("payments"), b("42")));
+    apply(102, add_once(b("refunds"), b("42")));
+    apply(103, add_once(b("refunds"), b("42")));
+    apply(104, Command::Configure { key: key.clone(), duration_ms: Some(5000), ids_max: Some(1) });
+    let (start, make_stream, entries_read) = (GroupStart::After(EntryId::MIN), false, None);
+    let (of, name) = (key.clone(), group.clone());
+    apply(105, Command::GroupCreate { key: of, group: name, start, make_stream, entries_read });
+    let streams = vec![(key.clone(), ReadFrom::New)];
+    let consumer = b("alice");
+    let read = ReadGroup { group: group.clone(), consumer, streams, ..ReadGroup::default() };
+    apply(106, Command::ReadGroup(read.clone()));
+    let nack = |ids| Nack {
+        key: b("orders"),
+        group: b("workers"),
+        mode: NackMode::Fail,
+        ids,
+        deliveries: None,
+        force: false,
+    };
+    apply(107, Command::Nack(nack(vec![id(102, 0)])));
+    apply(108, Command::Delete { key, ids: vec![id(100, 0)] });
+    apply(200, Command::ReadGroup(ReadGroup { claim_idle_ms: Some(90), count: 2, ..read }));
+    apply(201, Command::Nack(nack(vec![id(102, 0)])));
     state
 }

@@ -15,7 +15,7 @@ const NOW: Stamp = Stamp { now_ms: 1 };
 fn add(shard: &mut Stored, key: &Bytes) {
     let fields = vec![Bytes::from_static(b"f"), Bytes::from_static(b"v")];
     let (key, id) = (key.clone(), AddId::Auto);
-    let add = Command::Add(Add { key, id, fields, must_exist: false, trim: None });
+    let add = Command::Add(Add { key, id, fields, must_exist: false, trim: None, once: None });
     assert!(matches!(shard.apply(NOW, &add), Reply::Added(_)));
 }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
-    NackMode, ReadFrom, ReadGroup, References, Step, Transaction, Trim, When,
+    NackMode, Producer, ReadFrom, ReadGroup, References, Step, Transaction, Trim, When,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
@@ -136,6 +136,11 @@ impl Words {
             "xadd" => Command::Add(self.add(key)),
             "xtrim" => Command::Trim { key, trim: self.trim().expect("maxlen or minid") },
             "xdel" => Command::Delete { key, ids: self.ids() },
+            "xcfgset" => Command::Configure {
+                key,
+                duration_ms: self.after("duration", Self::number),
+                ids_max: self.after("maxsize", Self::number),
+            },
             "xdelex" => {
                 let references = self.references();
                 Command::DeleteWith { key, ids: self.ids(), references }
@@ -182,6 +187,7 @@ impl Words {
 
     fn add(&mut self, key: Bytes) -> Add {
         let must_exist = self.take("nomkstream");
+        let once = self.after("idmp", |words| Producer { name: words.bytes(), id: words.bytes() });
         let trim = self.trim();
         let id = match self.word().as_str() {
             "*" => AddId::Auto,
@@ -190,7 +196,7 @@ impl Words {
                 None => AddId::Exact(id_of(word, 0)),
             },
         };
-        Add { key, id, fields: self.0.drain(..).map(Bytes::from).collect(), must_exist, trim }
+        Add { key, id, fields: self.0.drain(..).map(Bytes::from).collect(), must_exist, trim, once }
     }
 
     fn claim(&mut self, key: Bytes) -> Claim {

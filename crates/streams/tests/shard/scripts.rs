@@ -53,7 +53,8 @@ impl Runner {
         for number in 0..count {
             let fields = vec![Bytes::from_static(b"f"), Bytes::from(number.to_string())];
             let (key, id) = (key.clone(), AddId::Auto);
-            let add = Command::Add(Add { key, id, fields, must_exist: false, trim: None });
+            let add =
+                Command::Add(Add { key, id, fields, must_exist: false, trim: None, once: None });
             self.shard.apply(Stamp { now_ms: self.now_ms }, &add);
         }
         "filled".to_owned()

@@ -25,7 +25,14 @@ fn key() -> Bytes {
 
 fn add() -> Command {
     let fields = vec![Bytes::from_static(b"f"), Bytes::from_static(b"v")];
-    Command::Add(Add { key: key(), id: AddId::Auto, fields, must_exist: false, trim: None })
+    Command::Add(Add {
+        key: key(),
+        id: AddId::Auto,
+        fields,
+        must_exist: false,
+        trim: None,
+        once: None,
+    })
 }
 
 /// As a shard does it.

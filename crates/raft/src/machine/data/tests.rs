@@ -149,6 +149,7 @@ fn command(by: &dyn Entropy, now_ms: u64) -> Command {
             ],
             must_exist: false,
             trim: None,
+            once: None,
         }),
     }
 }
@@ -204,6 +205,7 @@ fn add(value: &str) -> Command {
         fields: vec![Bytes::from_static(b"f"), Bytes::copy_from_slice(value.as_bytes())],
         must_exist: false,
         trim: None,
+        once: None,
     })
 }
 

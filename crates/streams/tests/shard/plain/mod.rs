@@ -9,7 +9,9 @@ pub(crate) mod node;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use streams::command::{Add, AddId, Command, GroupStart, Keep, Most, References, Step, Trim};
+use streams::command::{
+    Add, AddId, Command, GroupStart, Keep, Most, Producer, References, Step, Trim,
+};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{After, Query};
@@ -36,6 +38,29 @@ pub(crate) struct Stream {
     pub(crate) added: u64,
     pub(crate) groups: BTreeMap<Bytes, Group>,
     pub(crate) expires: Option<u64>,
+    pub(crate) produced: Produced,
+}
+
+/// What producers added: when, who, under which id, and the entry.
+#[derive(Clone, Default)]
+pub(crate) struct Produced {
+    pub(crate) list: Vec<(u64, Producer, EntryId)>,
+    pub(crate) duration: Option<u64>,
+    pub(crate) most: Option<u64>,
+}
+
+impl Produced {
+    fn tidy(&mut self, now: u64) {
+        let duration = self.duration.unwrap_or(86_400_000);
+        self.list.retain(|(at, _, _)| at + duration > now);
+        let most = self.most.unwrap_or(10_000) as usize;
+        for name in ["p", "q"] {
+            while self.list.iter().filter(|(_, one, _)| one.name == name).count() > most {
+                let oldest = self.list.iter().position(|(_, one, _)| one.name == name);
+                self.list.remove(oldest.unwrap());
+            }
+        }
+    }
 }
 
 impl Stream {
@@ -215,6 +240,13 @@ impl Model {
                 let Some(stream) = self.keys.get_mut(key) else { return Ok(Reply::Count(0)) };
                 Ok(Reply::Count(ids.iter().filter(|id| stream.delete(**id)).count() as u64))
             }
+            Command::Configure { key, duration_ms, ids_max } => {
+                let stream = self.keys.get_mut(key).ok_or(Refusal::NoKey)?;
+                stream.produced.duration = duration_ms.or(stream.produced.duration);
+                stream.produced.most = ids_max.or(stream.produced.most);
+                stream.produced.tidy(self.now);
+                Ok(Reply::Ok)
+            }
             Command::DeleteWith { key, ids, references } => {
                 let mut missing = Stream::default();
                 let stream = self.keys.get_mut(key).unwrap_or(&mut missing);
@@ -257,10 +289,23 @@ impl Model {
         if add.must_exist && !self.keys.contains_key(&add.key) {
             return Ok(Reply::Nil);
         }
+        if let Some(once) = &add.once
+            && let Some(stream) = self.keys.get_mut(&add.key)
+        {
+            stream.produced.tidy(self.now);
+            let done = stream.produced.list.iter().find(|(_, one, _)| one == once);
+            if let Some((_, _, id)) = done {
+                return Ok(Reply::Added(*id));
+            }
+        }
         let empty = Stream::default();
         let id = self.keys.get(&add.key).unwrap_or(&empty).next_id(self.now, add.id)?;
         let stream = self.keys.entry(add.key.clone()).or_default();
         stream.append(id, &add.fields);
+        if let Some(once) = &add.once {
+            stream.produced.list.push((self.now, once.clone(), id));
+            stream.produced.tidy(self.now);
+        }
         if let Some(trim) = &add.trim {
             stream.trim(trim);
         }
