@@ -131,9 +131,12 @@ impl Call {
         matches!(self, Self::Wait(_) | Self::Hold(_))
     }
 
-    /// Whether it found nothing, and waits.
-    pub(crate) fn is_blocked(&self) -> bool {
-        matches!(self, Self::Wait(waiting) if waiting.is_blocked())
+    /// What it found nothing of, and waits for.
+    pub(crate) fn blocked_on(&self) -> Option<&Reading> {
+        match self {
+            Self::Wait(waiting) if waiting.is_blocked() => Some(waiting.reading()),
+            _ => None,
+        }
     }
 
     /// Ends a wait, where this is one.

@@ -91,8 +91,9 @@ fn server(text: &mut String, door: &Door) -> std::fmt::Result {
 fn clients(text: &mut String, door: &Door) -> std::fmt::Result {
     write!(text, "connected_clients:{}\r\n", door.clients.count())?;
     write!(text, "maxclients:{}\r\n", door.settings.connections_max.get())?;
-    write!(text, "blocked_clients:{}\r\n", door.clients.waiting_count())?;
-    write!(text, "total_blocking_keys:0\r\ntotal_blocking_keys_on_nokey:0\r\n")
+    write!(text, "blocked_clients:{}\r\n", door.clients.blocked_count())?;
+    let (keys, on_nokey) = door.clients.blocking_keys_count();
+    write!(text, "total_blocking_keys:{keys}\r\ntotal_blocking_keys_on_nokey:{on_nokey}\r\n")
 }
 
 fn memory(text: &mut String, door: &Door) -> std::fmt::Result {

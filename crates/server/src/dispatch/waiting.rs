@@ -26,6 +26,17 @@ pub(crate) enum Reading {
     InGroup(ReadGroup),
 }
 
+impl Reading {
+    /// Every stream that is read.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        let (alone, in_group) = match self {
+            Self::Alone(query) => (Some(query.keys()), None),
+            Self::InGroup(read) => (None, Some(read.streams.iter().map(|(key, _)| key))),
+        };
+        alone.into_iter().flatten().chain(in_group.into_iter().flatten())
+    }
+}
+
 /// How a wait came to its end before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -84,6 +95,11 @@ impl Waiting {
 
     pub(super) fn is_blocked(&self) -> bool {
         matches!(self.stage, Stage::Waiting)
+    }
+
+    /// What it waits for.
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// Whether it was ended by somebody, whom the client is to be told of.

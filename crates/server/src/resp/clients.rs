@@ -1,13 +1,16 @@
 //! The connections of this door, for `CLIENT LIST` and the figures of `INFO`. Never their sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use super::channels::{Counts, Subscriptions};
 use super::inbox::{Inbox, Mail};
 use super::table::Spec;
+use crate::dispatch::Reading;
 
 /// What everybody may know of a connection.
 #[derive(Debug)]
@@ -21,8 +24,8 @@ pub(crate) struct Client {
     active_ms: AtomicU64,
     /// It has said who it is, or need not.
     known: AtomicBool,
-    /// It is blocked.
-    waiting: AtomicBool,
+    /// What it waits for, while it is blocked.
+    blocked: Mutex<Option<Blocked>>,
     /// It is shown what others ask.
     monitors: AtomicBool,
     said: Mutex<Said>,
@@ -40,6 +43,14 @@ pub(crate) struct Said {
     pub(crate) resp3: bool,
     /// What it asked last.
     pub(crate) last: Option<&'static Spec>,
+}
+
+/// What a blocked connection waits for.
+#[derive(Clone, Debug)]
+struct Blocked {
+    keys: Vec<Bytes>,
+    /// As a member of a group: it is told when the key goes.
+    in_group: bool,
 }
 
 /// What kind of client a connection is, as `CLIENT LIST TYPE` tells them apart.
@@ -63,7 +74,7 @@ impl Client {
             connected_ms: now_ms,
             active_ms: AtomicU64::new(now_ms),
             known: AtomicBool::new(false),
-            waiting: AtomicBool::new(false),
+            blocked: Mutex::default(),
             monitors: AtomicBool::new(false),
             said: Mutex::default(),
             subscriptions: Mutex::default(),
@@ -78,6 +89,14 @@ impl Client {
     /// What it listens to.
     pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, Option<Blocked>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.blocked().is_some()
     }
 
     /// Whole seconds since it connected.
@@ -118,7 +137,7 @@ impl Client {
     /// One letter for each thing that is special about it, as in Redis.
     fn flags(&self) -> &'static str {
         match self.kind() {
-            Kind::Normal if self.waiting.load(Ordering::Relaxed) => "b",
+            Kind::Normal if self.is_blocked() => "b",
             Kind::Normal if self.monitors.load(Ordering::Relaxed) => "O",
             Kind::Normal => "N",
             Kind::PubSub => "P",
@@ -140,7 +159,7 @@ pub(crate) struct Clients {
     by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
     last_id: AtomicU64,
     strangers: AtomicUsize,
-    waiting: AtomicUsize,
+    blocked: AtomicUsize,
     monitors: AtomicUsize,
 }
 
@@ -158,7 +177,7 @@ impl Clients {
 
     pub(crate) fn remove(&self, client: &Client) {
         self.note_known(client, true);
-        self.note_waiting(client, false);
+        self.note_blocked(client, None);
         self.set_monitors(client, false);
         self.lock().remove(&client.id);
     }
@@ -212,27 +231,44 @@ impl Clients {
         self.lock().values().for_each(|client| client.inbox.ring());
     }
 
-    /// Whether the client is blocked now.
-    pub(crate) fn note_waiting(&self, client: &Client, waiting: bool) {
-        let before = client.waiting.swap(waiting, Ordering::Relaxed);
-        if waiting && !before {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-        } else if before && !waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            // What came too late is not for its next wait.
-            client.inbox.take_unblock();
+    /// What the client waits for now, if it is blocked.
+    pub(crate) fn note_blocked(&self, client: &Client, on: Option<&Reading>) {
+        let mut blocked = client.blocked();
+        if blocked.is_some() == on.is_some() {
+            return;
         }
+        match on {
+            Some(_) => self.blocked.fetch_add(1, Ordering::Relaxed),
+            None => self.blocked.fetch_sub(1, Ordering::Relaxed),
+        };
+        *blocked = on.map(|reading| Blocked {
+            keys: reading.keys().cloned().collect(),
+            in_group: matches!(reading, Reading::InGroup(_)),
+        });
+        // What came too late is not for its next wait.
+        client.inbox.take_unblock();
     }
 
     /// Connections that are blocked.
-    pub(crate) fn waiting_count(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    pub(crate) fn blocked_count(&self) -> usize {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// How many keys connections wait for, and for how many of them so that it matters whether the
+    /// key is there.
+    pub(crate) fn blocking_keys_count(&self) -> (usize, usize) {
+        let clients = self.list();
+        let blocked: Vec<Blocked> =
+            clients.iter().filter_map(|one| one.blocked().clone()).collect();
+        let keys: BTreeSet<&Bytes> = blocked.iter().flat_map(|one| &one.keys).collect();
+        let in_group = blocked.iter().filter(|one| one.in_group).flat_map(|one| &one.keys);
+        (keys.len(), in_group.collect::<BTreeSet<_>>().len())
     }
 
     /// Ends the wait of a blocked connection; says whether it was blocked.
     pub(crate) fn unblock(&self, id: u64, how: Unblock) -> bool {
         let client = self.lock().get(&id).map(Arc::clone);
-        let blocked = client.filter(|client| client.waiting.load(Ordering::Relaxed));
+        let blocked = client.filter(|client| client.is_blocked());
         blocked.is_some_and(|client| {
             client.inbox.unblock(how);
             true

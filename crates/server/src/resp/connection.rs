@@ -166,7 +166,7 @@ impl Connection {
             self.start_requests();
             let client = &self.session.client;
             let took = self.queue.take(&mut self.output, &self.door, client).await;
-            self.door.clients.note_waiting(client, self.queue.is_blocked());
+            self.door.clients.note_blocked(client, self.queue.blocked_on());
             if !took {
                 break;
             }

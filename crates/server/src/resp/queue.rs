@@ -18,7 +18,7 @@ use super::error::{Asked, propose_error_text};
 use super::limits;
 use super::reply::{self, Nothing};
 use super::table::{Run, Spec};
-use crate::dispatch::{Call, Ending};
+use crate::dispatch::{Call, Ending, Reading};
 
 /// An answer that is on its way, and how to tell it.
 pub(super) struct Question {
@@ -75,11 +75,12 @@ impl Queue {
         self.waits > 0
     }
 
-    /// Whether a read found nothing and waits.
-    pub(super) fn is_blocked(&self) -> bool {
-        let blocks =
-            |owed: &Owed| matches!(owed, Owed::Answer(question) if question.call.is_blocked());
-        self.waits > 0 && self.owed.iter().any(blocks)
+    /// The read that found nothing and waits.
+    pub(super) fn blocked_on(&self) -> Option<&Reading> {
+        self.owed.iter().filter(|_| self.waits > 0).find_map(|owed| match owed {
+            Owed::Answer(question) => question.call.blocked_on(),
+            Owed::Written(_) => None,
+        })
     }
 
     /// Ends whatever waits, unless there is something already.
@@ -190,13 +191,13 @@ impl Queue {
 
     /// Waits until the oldest thing owed is there, or begins or ends to block.
     pub(super) async fn front_done(&mut self) {
-        let before = self.is_blocked();
+        let before = self.blocked_on().is_some();
         std::future::poll_fn(|context| {
             let done = match self.owed.front_mut() {
                 Some(Owed::Answer(question)) => question.poll(context),
                 Some(Owed::Written(_)) | None => Poll::Ready(()),
             };
-            if self.is_blocked() == before { done } else { Poll::Ready(()) }
+            if self.blocked_on().is_some() == before { done } else { Poll::Ready(()) }
         })
         .await;
     }

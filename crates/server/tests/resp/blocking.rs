@@ -216,7 +216,12 @@ async fn blocked_clients_are_counted_and_named() {
     let said = async |client: &mut Client, what: &str| client.ask(what).await;
     assert!(said(&mut other, "INFO clients").await.contains("blocked_clients:1"));
     assert!(said(&mut other, "CLIENT LIST").await.contains("flags=b "));
-    drop(client);
+    other.ask("XGROUP CREATE t g $ MKSTREAM").await;
+    let member = blocked(&door, "XREADGROUP GROUP g c BLOCK 0 STREAMS t >").await;
+    let keys = "total_blocking_keys:2\r\ntotal_blocking_keys_on_nokey:1\r";
+    let info = said(&mut other, "INFO clients").await.replace("\\r\\n", "\r\n");
+    assert!(info.contains(keys), "{info}");
+    drop((client, member));
     door.until(|stats| stats.clients == 1).await;
     assert!(said(&mut other, "INFO clients").await.contains("blocked_clients:0"));
 }
