@@ -19,9 +19,12 @@ use streams::reply::{Delivery, Entry, Reply};
 use tokio::time::Instant;
 
 mod holding;
+mod slot;
 mod waiting;
 
 use holding::Holding;
+use slot::InSlot;
+pub(crate) use slot::SlotQuestion;
 use waiting::Waiting;
 pub(crate) use waiting::{Ending, Reading};
 
@@ -33,6 +36,7 @@ pub(crate) enum Call {
     Wait(Box<Waiting>),
     Scan(Scan),
     Hold(Holding),
+    InSlot(InSlot),
 }
 
 impl Call {
@@ -66,6 +70,11 @@ impl Call {
     fn ask_all(shards: &Arc<dyn Shards>, merge: Merge, query: &Query) -> Self {
         let parts = shards.shards().into_iter().map(|shard| (shard, ())).collect();
         Self::of(parts, merge, false, |shard, ()| shards.read(shard, query.clone()))
+    }
+
+    /// Asks about the keys of one slot.
+    pub(crate) fn in_slot(shards: &Arc<dyn Shards>, question: SlotQuestion) -> Self {
+        Self::InSlot(InSlot::ask(&**shards, question))
     }
 
     /// Proposes to each shard concerned.
@@ -144,7 +153,8 @@ impl Call {
         match self {
             Self::Wait(waiting) => waiting.end(ending),
             Self::Hold(holding) => holding.end(),
-            Self::One(_) | Self::Many(_) | Self::Look(_) | Self::Scan(_) => {}
+            Self::One(_) | Self::Many(_) | Self::Look(_) => {}
+            Self::Scan(_) | Self::InSlot(_) => {}
         }
     }
 
@@ -185,6 +195,7 @@ impl Future for Call {
                 Self::Wait(waiting) => return waiting.poll(context),
                 Self::Scan(scan) => return scan.poll(context),
                 Self::Hold(holding) => return holding.poll(context),
+                Self::InSlot(in_slot) => return in_slot.poll(context),
                 Self::Look(look) => match std::task::ready!(look.poll(context)) {
                     Ok(many) => *self = Self::Many(many),
                     Err(outcome) => return Poll::Ready(outcome),

@@ -10,7 +10,7 @@ const { arguments: args, sleep } = require("./outcome.cjs");
 
 async function open(port, name) {
   const client = await createClient({ url: `redis://127.0.0.1:${port}` }).connect();
-  const adapter = createAdapter(client, { streamName: name, blockTimeInMs: 200 });
+  const adapter = createAdapter(client, { streamName: name, channelPrefix: name, blockTimeInMs: 200 });
   return { client, io: new Server(createServer(), { adapter }) };
 }
 

@@ -9,10 +9,11 @@ use std::fmt::Write;
 
 use base::{ClusterId, NodeId, ShardId};
 use raft::{NodeStatus, PeerStatus, ShardStatus};
-use topology::{SLOTS_COUNT, ShardMap, slot_of};
+use topology::{SLOTS_COUNT, ShardMap, SlotId, slot_of};
 
-use super::arguments::Args;
+use super::arguments::{Args, integer};
 use super::command::write_help;
+use crate::dispatch::SlotQuestion;
 use crate::resp::{Doc, Group, SyntaxError, Turn};
 
 const fn doc(summary: &'static str, since: &'static str, complexity: &'static str) -> Doc {
@@ -28,6 +29,10 @@ pub(crate) static READONLY: Doc =
 pub(crate) static READWRITE: Doc = doc("Has reads answered by the leaders again.", "3.0.0", "O(1)");
 pub(crate) static HELP_DOC: Doc =
     doc("Lists the subcommands and what they are for.", "5.0.0", "O(1)");
+pub(crate) static COUNTKEYSINSLOT: Doc =
+    doc("Counts the keys of a slot.", "3.0.0", "O(N) keys of the slot's shard");
+pub(crate) static GETKEYSINSLOT: Doc =
+    doc("Lists some keys of a slot.", "3.0.0", "O(N) keys of the slot's shard");
 pub(crate) static INFO: Doc =
     doc("Tells whether every slot has a leader, and counts nodes.", "3.0.0", "O(N) shards");
 pub(crate) static KEYSLOT: Doc = doc("Tells the slot of a key.", "3.0.0", "O(N) bytes of the key");
@@ -44,6 +49,10 @@ pub(crate) static SLOTS: Doc =
     doc("Lists ranges of slots with their leader and its followers.", "3.0.0", "O(N) shards");
 
 static HELP: &[&str] = &[
+    "COUNTKEYSINSLOT <slot>",
+    "    Count the keys of a slot.",
+    "GETKEYSINSLOT <slot> <count>",
+    "    List at most so many keys of a slot.",
     "INFO",
     "    Tell whether all slots are served, and counts.",
     "KEYSLOT <key>",
@@ -115,6 +124,27 @@ pub(crate) fn help(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> 
 pub(crate) fn key_slot(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
     turn.out.unsigned(u64::from(slot_of(&args[2]).0));
     Ok(())
+}
+
+/// CLUSTER COUNTKEYSINSLOT.
+pub(crate) fn count_keys(args: Args<'_>) -> Result<SlotQuestion, SyntaxError> {
+    let slot = slot(&args[2])?.ok_or(SyntaxError::InvalidSlot)?;
+    Ok(SlotQuestion { slot, wanted: None })
+}
+
+/// CLUSTER GETKEYSINSLOT.
+pub(crate) fn get_keys(args: Args<'_>) -> Result<SlotQuestion, SyntaxError> {
+    let (slot, wanted) = (slot(&args[2])?, usize::try_from(integer(&args[3])?).ok());
+    match (slot, wanted) {
+        (Some(slot), Some(wanted)) => Ok(SlotQuestion { slot, wanted: Some(wanted) }),
+        _ => Err(SyntaxError::InvalidSlotOrCount),
+    }
+}
+
+/// A slot; none where there is no such.
+fn slot(arg: &[u8]) -> Result<Option<SlotId>, SyntaxError> {
+    let slot = u16::try_from(integer(arg)?).ok().filter(|slot| *slot < SLOTS_COUNT);
+    Ok(slot.map(SlotId))
 }
 
 pub(crate) fn my_id(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {

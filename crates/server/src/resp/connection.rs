@@ -474,6 +474,8 @@ impl Connection {
                 let call = Call::hold(shards, written, wanted.replicas, wanted.block.deadline());
                 (call, Asked::Read, wanted.shape)
             }),
+            Run::InSlot(parse) => parse(args)
+                .map(|question| (Call::in_slot(shards, question), Asked::Read, Nothing::Array)),
             Run::Container(_) => Err(SyntaxError::Syntax),
         };
         match asked {

@@ -151,6 +151,10 @@ pub(crate) enum SyntaxError {
     NoRewrite,
     #[error("ERR This instance has cluster support disabled")]
     ClusterDisabled,
+    #[error("ERR Invalid slot")]
+    InvalidSlot,
+    #[error("ERR Invalid slot or number of keys")]
+    InvalidSlotOrCount,
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,
     #[error("MOVED {slot} {address}")]

@@ -115,7 +115,7 @@ impl Queue {
         match run {
             Run::Hold(_) => self.reads == 0 && self.writes == 0,
             Run::Local(_) | Run::Container(_) => true,
-            Run::Read(_) | Run::ReadAlone(_) => self.writes == 0,
+            Run::Read(_) | Run::ReadAlone(_) | Run::InSlot(_) => self.writes == 0,
             Run::Write(_) => self.reads == 0 && !looking(),
             Run::ReadGroup(_) => self.reads == 0 && self.writes == 0,
         }

@@ -15,6 +15,7 @@ use crate::commands::{
     pubsub, rename, scan, server, slowlog, wait, xack, xadd, xautoclaim, xcfgset, xclaim, xdel,
     xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
 };
+use crate::dispatch::SlotQuestion;
 
 /// One command.
 pub(crate) struct Spec {
@@ -49,6 +50,8 @@ pub(crate) enum Run {
     ReadGroup(fn(Args<'_>) -> MayBlock<ReadGroup>),
     /// The disks of the replicas of what this connection wrote.
     Hold(fn(Args<'_>) -> Result<Wanted, SyntaxError>),
+    /// The keys of one slot.
+    InSlot(fn(Args<'_>) -> Result<SlotQuestion, SyntaxError>),
     /// A subcommand of these.
     Container(&'static [Spec]),
 }
@@ -261,6 +264,8 @@ static CLIENT: &[Spec] = &[
 
 #[rustfmt::skip]
 static CLUSTER: &[Spec] = &[
+    spec("COUNTKEYSINSLOT", 3, Keys::None, NONE,   Run::InSlot(cluster::count_keys),   &cluster::COUNTKEYSINSLOT),
+    spec("GETKEYSINSLOT", 4, Keys::None, NONE,     Run::InSlot(cluster::get_keys),     &cluster::GETKEYSINSLOT),
     spec("HELP",          2, Keys::None, NONE,     Local(cluster::help),       &cluster::HELP_DOC),
     spec("INFO",          2, Keys::None, NONE,     Local(cluster::info),       &cluster::INFO),
     spec("KEYSLOT",       3, Keys::None, NONE,     Local(cluster::key_slot),   &cluster::KEYSLOT),

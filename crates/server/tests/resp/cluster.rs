@@ -164,6 +164,24 @@ async fn nodes_lists_contiguous_slots_and_who_follows_whom() {
 }
 
 #[tokio::test]
+async fn the_keys_of_a_slot_are_counted_and_listed() {
+    let (door, mut client) = open().await;
+    // Without leaders, every key is taken here.
+    door.shards.learn(|status| status.shards.iter_mut().for_each(|it| it.leader = None));
+    let slot = slot_of(b"t").0;
+    for key in ["{t}a".to_owned(), "{t}b".to_owned(), key_of(slot / 4096)] {
+        client.ask(&format!("XADD {key} 1-1 f v")).await;
+    }
+    assert_eq!(client.ask(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await, ":2");
+    let both = client.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 10")).await;
+    assert_eq!(both, "*2['{t}a', '{t}b']");
+    assert_eq!(client.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 1")).await, "*1['{t}a']");
+    assert_eq!(client.ask("CLUSTER COUNTKEYSINSLOT 16384").await, "-ERR Invalid slot");
+    let said = "-ERR Invalid slot or number of keys";
+    assert_eq!(client.ask("CLUSTER GETKEYSINSLOT 1 -1").await, said);
+}
+
+#[tokio::test]
 async fn this_port_says_that_it_is_a_cluster() {
     let (_door, mut client) = open().await;
     assert_eq!(client.ask("CLUSTER MYID").await, format!("'{NAME}1'"));
