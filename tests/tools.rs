@@ -95,3 +95,14 @@ fn wait_tells_whose_disks_hold_a_write_also_when_one_is_missing() {
     let held = client.call(&["WAIT", "2", "60000"]).unwrap();
     assert_eq!(held.as_integer(), Some(2));
 }
+
+#[test]
+fn a_client_stops_a_node_in_good_order() {
+    let options = Options { nodes: 1, forming: 1, shards: 1, ..Options::default() };
+    let mut cluster = Cluster::start(&options).unwrap();
+    let mut client = cluster.nodes[0].client().unwrap();
+    client.call(&["XADD", "s", "5-1", "f", "v"]).unwrap();
+    // There is no answer but the end of the connection.
+    assert!(client.call(&["SHUTDOWN", "NOSAVE"]).is_err());
+    assert_eq!(cluster.nodes[0].wait_end(PATIENCE).unwrap(), Some(0));
+}
