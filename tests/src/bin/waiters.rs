@@ -29,10 +29,11 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(60);
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    // Both ends of each connection, and some.
-    let most =
-        Rlimit { current: Some(2 * args.readers as u64 + 1_000), ..getrlimit(Resource::Nofile) };
-    setrlimit(Resource::Nofile, most).context("so many connections are not allowed here")?;
+    // Here, and in the nodes, which inherit it.
+    let needed = args.readers as u64 + 1_000;
+    let maximum = getrlimit(Resource::Nofile).maximum.map(|most| most.max(needed));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
+        .context("so many connections are not allowed here")?;
     let extra = format!("[limits]\nconnections_max = {}\n", args.readers + 100);
     let cluster = Cluster::start(&Options { shards: 1, extra, ..Options::default() })?;
     let leader = cluster.leader_of_most().context("nobody leads")?;
