@@ -64,8 +64,8 @@ impl Registry {
             self.claims.insert(place);
         }
         self.places.insert(who, place);
-        self.waits.insert(place, Wait { who, query, queues: queues.clone() });
-        queues.iter().for_each(|name| self.look(state, name));
+        self.waits.insert(place, Wait { who, query, queues });
+        self.look_for(state, place);
     }
 
     /// Somebody waits no longer. What was promised to it is there for the next.
@@ -81,21 +81,24 @@ impl Registry {
                     self.queues.remove(name);
                 }
             }
-            self.look(state, name);
+            // Who reads alone takes nothing from others.
+            if name.1.is_some() {
+                self.look(state, name);
+            }
         }
     }
 
     /// Somebody was woken for nothing and goes on waiting in its place.
     pub(crate) fn again(&mut self, state: &State, who: Who) {
-        let Some(place) = self.places.get(&who) else { return };
-        let Some(wait) = self.waits.get(place) else { return };
+        let Some(place) = self.places.get(&who).copied() else { return };
+        let Some(wait) = self.waits.get(&place) else { return };
         for name in &wait.queues {
             if let Some(queue) = self.queues.get_mut(name) {
-                queue.promised.remove(place);
-                queue.waiting.insert(*place);
+                queue.promised.remove(&place);
+                queue.waiting.insert(place);
             }
         }
-        wait.queues.clone().iter().for_each(|name| self.look(state, name));
+        self.look_for(state, place);
     }
 
     /// A node's waits are gone.
@@ -137,6 +140,18 @@ impl Registry {
         self.waits.is_empty()
     }
 
+    /// Wakes somebody for whom there is something, or in a group whoever is first in line.
+    fn look_for(&mut self, state: &State, place: Place) {
+        let Some(wait) = self.waits.get(&place) else { return };
+        match &wait.query {
+            Query::WouldDeliver(_) => {
+                wait.queues.clone().iter().for_each(|name| self.look(state, name));
+            }
+            query if state.is_worth(query) => self.wake(place),
+            _ => {}
+        }
+    }
+
     /// Wakes those of a queue for whom there is something.
     fn look(&mut self, state: &State, name: &QueueName) {
         let Some(queue) = self.queues.get(name) else { return };
@@ -152,8 +167,12 @@ impl Registry {
             },
         };
         woken.into_iter().for_each(|place| self.wake(place));
-        if !self.claims.is_empty() {
-            self.passed(state, state.clock().now_ms);
+        let waiting = self.queues.get(name).into_iter().flat_map(|queue| &queue.waiting);
+        let claims = waiting.filter(|place| self.claims.contains(place));
+        if let Some(place) = claims.copied().next()
+            && self.may_claim(state, place, state.clock().now_ms)
+        {
+            self.wake(place);
         }
     }
 
@@ -326,6 +345,21 @@ mod tests {
         assert_eq!(shard.woken(), [3]);
         shard.wait(4, alone(&[("s", 5)]));
         assert_eq!(shard.woken(), [4], "it is there already");
+    }
+
+    /// Looking at all who wait whenever one comes or goes would make ten thousand readers of one
+    /// stream cost minutes.
+    #[test]
+    fn a_reader_that_comes_or_goes_costs_the_others_nothing() {
+        let mut shard = Shard::default();
+        shard.add_entry("s", 1);
+        (0..20_000).for_each(|id| shard.wait(id, alone(&[("s", 1)])));
+        shard.add_entry("s", 2);
+        assert_eq!(shard.woken().len(), 20_000);
+        (0..20_000).for_each(|id| shard.waits.again(&shard.state, (NodeId(1), id)));
+        assert_eq!(shard.woken().len(), 20_000, "it is still there");
+        (0..20_000).for_each(|id| shard.waits.remove(&shard.state, (NodeId(1), id)));
+        assert!(shard.waits.is_empty() && shard.waits.queues.is_empty());
     }
 
     #[test]
