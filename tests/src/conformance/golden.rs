@@ -17,7 +17,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("XREAD STREAMS str 0", "other data types are not in Weir: the key is a stream"),
     ("XGROUP CREATE str g2 0", "other data types are not in Weir: the key is a stream"),
     ("XREAD STREAMS s s 0", "newer servers name `+` in this error"),
-    ("OBJECT ENCODING s", "not built yet"),
     ("MULTI", "not built yet"),
     ("XREAD BLOCK 0 STREAMS none $", "queued by MULTI"),
     ("EXEC", "not built yet"),
