@@ -67,6 +67,11 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
+    /// Replies that were written before, in the same protocol.
+    pub fn written(&mut self, replies: &[u8]) {
+        self.out.extend_from_slice(replies);
+    }
+
     /// `:42`.
     pub fn integer(&mut self, value: i64) {
         self.line(b':', itoa::Buffer::new().format(value));

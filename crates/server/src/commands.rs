@@ -13,6 +13,7 @@ pub(crate) mod expire;
 pub(crate) mod info;
 pub(crate) mod keys;
 pub(crate) mod latency;
+pub(crate) mod multi;
 pub(crate) mod object;
 pub(crate) mod pubsub;
 pub(crate) mod rename;

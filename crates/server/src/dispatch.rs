@@ -18,6 +18,8 @@ use streams::query::Query;
 use streams::reply::{Delivery, Entry, Reply};
 use tokio::time::Instant;
 
+use crate::resp::Watched;
+
 mod holding;
 mod slot;
 mod waiting;
@@ -37,6 +39,7 @@ pub(crate) enum Call {
     Scan(Scan),
     Hold(Holding),
     InSlot(InSlot),
+    Watch(Pending, Vec<Bytes>, Watched),
 }
 
 impl Call {
@@ -97,6 +100,13 @@ impl Call {
         }
     }
 
+    /// Watches keys of one shard: their numbers go where a transaction finds them.
+    pub(crate) fn watch(shards: &Arc<dyn Shards>, keys: Vec<Bytes>, watched: Watched) -> Self {
+        let shard = shard_of(shards.as_ref(), keys.iter());
+        let pending = shards.write(shard, Command::Watch { keys: keys.clone() });
+        Self::Watch(pending, keys, watched)
+    }
+
     /// Reads as a member of a group: looks first, and proposes to those shards only that have
     /// something to deliver. A refusal of one shard is seen before anything is delivered. MAXCOUNT
     /// and MAXSIZE are shared out between the shards, so that never more is delivered than asked.
@@ -154,7 +164,7 @@ impl Call {
             Self::Wait(waiting) => waiting.end(ending),
             Self::Hold(holding) => holding.end(),
             Self::One(_) | Self::Many(_) | Self::Look(_) => {}
-            Self::Scan(_) | Self::InSlot(_) => {}
+            Self::Scan(_) | Self::InSlot(_) | Self::Watch(..) => {}
         }
     }
 
@@ -193,6 +203,10 @@ impl Future for Call {
                 Self::One(pending) => return Pin::new(pending).poll(context),
                 Self::Many(many) => return many.poll(context),
                 Self::Wait(waiting) => return waiting.poll(context),
+                Self::Watch(pending, keys, watched) => {
+                    let outcome = std::task::ready!(Pin::new(pending).poll(context));
+                    return Poll::Ready(outcome.map(|reply| noted(reply, keys, watched)));
+                }
                 Self::Scan(scan) => return scan.poll(context),
                 Self::Hold(holding) => return holding.poll(context),
                 Self::InSlot(in_slot) => return in_slot.poll(context),
@@ -203,6 +217,13 @@ impl Future for Call {
             }
         }
     }
+}
+
+/// Puts the numbers of watched keys in their place.
+fn noted(reply: Reply<Entry>, keys: &mut Vec<Bytes>, watched: &Watched) -> Reply<Entry> {
+    let Reply::Watched(numbers) = reply else { return reply };
+    crate::resp::lock(watched).extend(std::mem::take(keys).into_iter().zip(numbers));
+    Reply::Ok
 }
 
 /// What one shard answers.

@@ -26,6 +26,7 @@ mod shown;
 mod slow_log;
 mod statistics;
 mod table;
+mod transaction;
 
 pub(crate) use channels::{Channels, Kind as ChannelKind};
 pub(crate) use clients::{Client, Kind, Unblock};
@@ -40,3 +41,4 @@ pub(crate) use reply::Nothing;
 pub(crate) use session::{Replies, Turn};
 pub(crate) use settings::Number;
 pub(crate) use table::{Doc, Flags, Group, Keys, Run, Spec, all, find, lookup, rows};
+pub(crate) use transaction::{Watched, lock};

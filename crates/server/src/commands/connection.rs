@@ -106,6 +106,7 @@ pub(crate) fn reset(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError>
         said.name.clear();
         said.resp3 = false;
     });
+    turn.session.queued = Default::default();
     turn.out.simple("RESET");
     Ok(())
 }

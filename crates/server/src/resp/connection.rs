@@ -32,10 +32,13 @@ use super::reply::Nothing;
 use super::route::{Way, way};
 use super::session::{Replies, Session, Turn};
 use super::table::{Run, Spec, by_path, find, is_for_listeners};
+use super::transaction::Executed;
 use super::{limits, shown};
 use crate::commands::{Args, is_word};
 use crate::dispatch::{Call, Ending, Reading};
 use crate::parting::Parting;
+
+mod multi;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -403,6 +406,7 @@ impl Connection {
                     {
                         self.note_rejected(spec);
                     }
+                    self.session.queued.break_off();
                     self.refuse(&error.to_string());
                 }
             }
@@ -436,6 +440,9 @@ impl Connection {
         if shown::is_public(spec) {
             let (clock, client) = (&self.door.clock, &self.session.client);
             self.door.clients.show(|| shown::line(clock.wall_ms(), client.address, args));
+        }
+        if let Some(part) = self.control(spec) {
+            return self.transact(spec, part);
         }
         let mut changes = matches!(spec.run, Run::Write(_));
         let way = match way(&self.door, &self.session, spec, args) {
@@ -476,17 +483,19 @@ impl Connection {
             }),
             Run::InSlot(parse) => parse(args)
                 .map(|question| (Call::in_slot(shards, question), Asked::Read, Nothing::Array)),
-            Run::Container(_) => Err(SyntaxError::Syntax),
+            Run::Transact(_) | Run::Container(_) => Err(SyntaxError::Syntax),
         };
         match asked {
-            Ok((call, asked, nothing)) => self.expect(spec, call, (asked, nothing, changes)),
+            Ok((call, asked, nothing)) => {
+                self.expect(spec, call, asked, Tell { nothing, changes, executed: None });
+            }
             Err(error) => self.reject(spec, &error),
         }
     }
 
     /// The answer to the request in `args` is on its way.
-    fn expect(&mut self, spec: &'static Spec, call: Call, how: (Asked, Nothing, bool)) {
-        let (asked, nothing, changes) = how;
+    fn expect(&mut self, spec: &'static Spec, call: Call, asked: Asked, tell: Tell) {
+        let Tell { nothing, changes, executed } = tell;
         if asked == Asked::Write {
             let written = shards_of(&*self.door.shards, spec.keys.of(&self.args));
             self.session.note_written(written.into_iter());
@@ -496,6 +505,7 @@ impl Connection {
             call,
             asked,
             nothing,
+            executed,
             changes,
             silent: !self.session.wants_reply(),
             protocol: self.session.protocol,
@@ -545,6 +555,13 @@ impl Connection {
             self.queue.end(&mut self.output).truncate(before);
         }
     }
+}
+
+/// How an answer is told.
+struct Tell {
+    nothing: Nothing,
+    changes: bool,
+    executed: Option<Executed>,
 }
 
 /// An entry may have so many bytes, names and values together.

@@ -79,6 +79,25 @@ pub(crate) enum SyntaxError {
         "CROSSSLOT Keys in request don't hash to the same slot: give their names the same {{tag}}"
     )]
     SlotsApart,
+    #[error("ERR MULTI calls can not be nested")]
+    MultiNested,
+    #[error("ERR EXEC without MULTI")]
+    ExecWithoutMulti,
+    #[error("ERR DISCARD without MULTI")]
+    DiscardWithoutMulti,
+    #[error("ERR WATCH inside MULTI is not allowed")]
+    WatchInMulti,
+    #[error("ERR Command not allowed inside a transaction")]
+    NotInMulti,
+    #[error("EXECABORT Transaction discarded because of previous errors.")]
+    ExecAbort,
+    #[error("ERR the transaction is too big: at most 16 MiB and 65536 commands")]
+    TransactionTooBig,
+    #[error(
+        "EXECABORT a command about keys of several slots is taken in a transaction only when it \
+         is alone"
+    )]
+    NotAlone,
     #[error("ERR source and destination objects are the same")]
     SameKey,
     #[error("ERR invalid cursor")]

@@ -20,6 +20,12 @@ pub(super) const IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
 /// Reads of one connection that may wait for the shards: an answer may be large.
 pub(super) const READS_IN_FLIGHT_MAX: usize = 32;
 
+/// Bytes that a connection may queue between MULTI and EXEC: they become one entry of a log.
+pub(super) const TRANSACTION_BYTES_MAX: usize = 16 << 20;
+
+/// Requests of the same: their replies are kept until they are confirmed.
+pub(super) const TRANSACTION_REQUESTS_MAX: usize = 65_536;
+
 /// Unsent bytes above which a connection's further requests wait.
 pub(super) const OUTPUT_BYTES_SOFT: usize = 1 << 20;
 

@@ -5,16 +5,17 @@ mod notes;
 
 use std::fmt::Write;
 
-use super::table::{Group, Run, Spec, all};
+use super::table::{Control, Group, Run, Spec, all};
 use notes::{Note, note};
 
 /// What stands in front of the commands: for people who come from Redis.
 const FROM_REDIS: &str = include_str!("manual/from_redis.md");
 
 /// Families in the order of the page, and how they are called there.
-const FAMILIES: [(Group, &str); 6] = [
+const FAMILIES: [(Group, &str); 7] = [
     (Group::Stream, "Streams"),
     (Group::Generic, "Keys"),
+    (Group::Transactions, "Transactions"),
     (Group::PubSub, "Publish and listen"),
     (Group::Connection, "Connections"),
     (Group::Server, "Server"),
@@ -82,6 +83,10 @@ fn cost(run: &Run) -> &'static str {
         Run::ReadGroup(_) => {
             "a round to a majority, and an entry of the log where something is delivered"
         }
+        Run::Transact(Control::Exec | Control::Watch) => {
+            "an entry of the log, shared by the writes that wait: on disk on a majority"
+        }
+        Run::Transact(_) => "nothing beyond this node",
         _ => "a question to the leaders",
     }
 }

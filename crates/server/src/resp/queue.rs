@@ -17,7 +17,8 @@ use super::door::{Done, Door};
 use super::error::{Asked, propose_error_text};
 use super::limits;
 use super::reply::{self, Nothing};
-use super::table::{Run, Spec};
+use super::table::{Control, Run, Spec};
+use super::transaction::Executed;
 use crate::dispatch::{Call, Ending, Reading};
 
 /// An answer that is on its way, and how to tell it.
@@ -26,6 +27,8 @@ pub(super) struct Question {
     pub(super) call: Call,
     pub(super) asked: Asked,
     pub(super) nothing: Nothing,
+    /// How to tell what a transaction came to.
+    pub(super) executed: Option<Executed>,
     /// Whether an answer tells that something changed: not that of a consumer's history.
     pub(super) changes: bool,
     /// The client wants no reply.
@@ -117,7 +120,10 @@ impl Queue {
             Run::Local(_) | Run::Container(_) => true,
             Run::Read(_) | Run::ReadAlone(_) | Run::InSlot(_) => self.writes == 0,
             Run::Write(_) => self.reads == 0 && !looking(),
-            Run::ReadGroup(_) => self.reads == 0 && self.writes == 0,
+            // EXEC has to know what was watched.
+            Run::ReadGroup(_) | Run::Transact(Control::Exec) => self.reads == 0 && self.writes == 0,
+            Run::Transact(Control::Watch) => self.reads == 0 && !looking(),
+            Run::Transact(_) => true,
         }
     }
 
@@ -226,7 +232,10 @@ impl Question {
                 if self.changes {
                     door.counters.changes.add(changes_count(&reply));
                 }
-                reply::write(&mut out, &reply, self.nothing)
+                match &self.executed {
+                    Some(executed) => executed.write(&mut out, &reply),
+                    None => reply::write(&mut out, &reply, self.nothing),
+                }
             }
             Some(Err(error)) => {
                 let text = propose_error_text(&error, self.asked);

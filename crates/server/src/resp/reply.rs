@@ -74,7 +74,7 @@ pub(crate) fn write(
         }),
         Reply::Consumers(consumers) => each(out, consumers, consumer),
         Reply::Type { exists } => out.simple(if *exists { "stream" } else { "none" }),
-        // What a transaction came to is told by the connection, which knows what was asked.
+        // Told where the connection knows what was asked.
         Reply::Watched(_) | Reply::Transaction(_) => out.simple("OK"),
         Reply::Held(reply) => return write(out, reply, nothing),
         Reply::NoKey => out.null(),

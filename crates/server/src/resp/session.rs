@@ -8,6 +8,7 @@ use resp::{Protocol, Writer};
 
 use super::clients::Client;
 use super::door::Door;
+use super::transaction::Queued;
 
 /// Whether a client wants replies: `CLIENT REPLY`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     pub(super) written: Vec<ShardId>,
     /// It listens to channels.
     pub(crate) listens: bool,
+    /// Since MULTI, and by WATCH.
+    pub(crate) queued: Queued,
     /// What other connections may see of this one.
     pub(crate) client: Arc<Client>,
 }
@@ -48,6 +51,7 @@ impl Session {
             reads_here: false,
             written: Vec::new(),
             listens: false,
+            queued: Queued::default(),
             client,
         };
         session.authenticate(door, door.options.password.is_none());

@@ -11,9 +11,9 @@ use super::session::Turn;
 use crate::commands::wait::Wanted;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
-    Args, acl, client, cluster, command, config, connection, expire, info, keys, latency, object,
-    pubsub, rename, scan, server, slowlog, wait, xack, xadd, xautoclaim, xcfgset, xclaim, xdel,
-    xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
+    Args, acl, client, cluster, command, config, connection, expire, info, keys, latency, multi,
+    object, pubsub, rename, scan, server, slowlog, wait, xack, xadd, xautoclaim, xcfgset, xclaim,
+    xdel, xdelex, xgroup, xinfo, xlen, xnack, xpending, xrange, xread, xsetid, xtrim,
 };
 use crate::dispatch::SlotQuestion;
 
@@ -52,8 +52,20 @@ pub(crate) enum Run {
     Hold(fn(Args<'_>) -> Result<Wanted, SyntaxError>),
     /// The keys of one slot.
     InSlot(fn(Args<'_>) -> Result<SlotQuestion, SyntaxError>),
+    /// This connection, by what it has queued.
+    Transact(Control),
     /// A subcommand of these.
     Container(&'static [Spec]),
+}
+
+/// What controls a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
 }
 
 /// Where a command's keys are.
@@ -123,6 +135,7 @@ pub(crate) enum Group {
     PubSub,
     Server,
     Stream,
+    Transactions,
 }
 
 impl Group {
@@ -134,6 +147,7 @@ impl Group {
             Self::PubSub => "pubsub",
             Self::Server => "server",
             Self::Stream => "stream",
+            Self::Transactions => "transactions",
         }
     }
 }
@@ -150,7 +164,7 @@ const fn spec(
 }
 
 use Keys::{At, Both, From, Streams};
-use Run::{Container, Local, Read, Write};
+use Run::{Container, Local, Read, Transact, Write};
 
 #[rustfmt::skip]
 static COMMANDS: &[Spec] = &[
@@ -167,7 +181,9 @@ static COMMANDS: &[Spec] = &[
     spec("DBSIZE",        1, Keys::None, FAST,     Read(keys::count),          &keys::DBSIZE),
     spec("DEBUG",        -2, Keys::None, ADMIN,    Container(DEBUG),           &server::DEBUG),
     spec("DEL",          -2, From(1),    NONE,     Write(keys::remove),        &keys::DEL),
+    spec("DISCARD",       1, Keys::None, FAST,     Transact(Control::Discard), &multi::DISCARD),
     spec("ECHO",          2, Keys::None, FAST,     Local(connection::echo),    &connection::ECHO),
+    spec("EXEC",          1, Keys::None, NONE,     Transact(Control::Exec),    &multi::EXEC),
     spec("EXISTS",       -2, From(1),    FAST,     Read(keys::exists),         &keys::EXISTS),
     spec("EXPIRE",       -3, At(1),      FAST,     Write(expire::expire),      &expire::EXPIRE),
     spec("EXPIREAT",     -3, At(1),      FAST,     Write(expire::expire_at),   &expire::EXPIREAT),
@@ -183,6 +199,7 @@ static COMMANDS: &[Spec] = &[
     spec("MEMORY",       -2, Keys::None, NONE,     Container(MEMORY),          &object::MEMORY),
     spec("MODULE",       -2, Keys::None, NONE,     Container(MODULE),          &server::MODULE),
     spec("MONITOR",       1, Keys::None, ADMIN,    Local(server::monitor),     &server::MONITOR),
+    spec("MULTI",         1, Keys::None, FAST,     Transact(Control::Multi),   &multi::MULTI),
     spec("OBJECT",       -2, Keys::None, NONE,     Container(OBJECT),          &object::OBJECT),
     spec("PERSIST",       2, At(1),      FAST,     Write(expire::persist),     &expire::PERSIST),
     spec("PEXPIRE",      -3, At(1),      FAST,     Write(expire::expire_ms),   &expire::PEXPIRE),
@@ -217,8 +234,10 @@ static COMMANDS: &[Spec] = &[
     spec("TYPE",          2, At(1),      FAST,     Read(keys::type_of),        &keys::TYPE),
     spec("UNLINK",       -2, From(1),    FAST,     Write(keys::remove),        &keys::UNLINK),
     spec("UNSUBSCRIBE",  -1, Keys::None, NONE,     Local(pubsub::unsubscribe), &pubsub::UNSUBSCRIBE),
+    spec("UNWATCH",       1, Keys::None, FAST,     Transact(Control::Unwatch), &multi::UNWATCH),
     spec("WAIT",          3, Keys::None, BLOCKING, Run::Hold(wait::wait),      &wait::WAIT),
     spec("WAITAOF",       4, Keys::None, BLOCKING, Run::Hold(wait::wait_aof),  &wait::WAITAOF),
+    spec("WATCH",        -2, From(1),    FAST,     Transact(Control::Watch),   &multi::WATCH),
     spec("XACK",         -4, At(1),      FAST,     Write(xack::parse),         &xack::DOC),
     spec("XACKDEL",      -6, At(1),      FAST,     Write(xdelex::ack_delete),  &xdelex::XACKDEL),
     spec("XADD",         -5, At(1),      FAST_OOM, Write(xadd::parse),         &xadd::DOC),

@@ -35,7 +35,10 @@ fn names_are_sorted_unique_and_upper_case() {
 fn what_asks_the_shards_names_a_key() {
     for (spec, container) in rows() {
         let name = spec.full_name(container);
-        let asks = matches!(spec.run, Read(_) | Run::ReadAlone(_) | Write(_) | Run::ReadGroup(_));
+        let asks = matches!(
+            spec.run,
+            Read(_) | Run::ReadAlone(_) | Write(_) | Run::ReadGroup(_) | Transact(Control::Watch)
+        );
         let of_all_keys =
             ["dbsize", "flushall", "flushdb", "keys", "randomkey", "scan"].contains(&name.as_str());
         assert_eq!(asks && !of_all_keys, spec.keys != Keys::None, "{name}");
