@@ -112,11 +112,17 @@ async fn a_reader_of_streams_of_several_shards_is_woken_by_any() {
 #[tokio::test]
 async fn a_group_that_goes_refuses_its_readers_and_not_those_who_read_alone() {
     let door = Door::open();
-    for end in ["XGROUP DESTROY s g", "DEL s"] {
+    for (end, reply) in [
+        ("XGROUP DESTROY s g", ":1"),
+        ("DEL s", ":1"),
+        ("FLUSHALL", "+OK"),
+        ("RENAME s {s}2", "+OK"),
+        ("PEXPIRE s 0", ":1"),
+    ] {
         let mut other = with_group(&door).await;
         let mut alone = blocked(&door, "XREAD BLOCK 0 STREAMS s $").await;
         let mut member = blocked(&door, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >").await;
-        assert_eq!(other.ask(end).await, ":1");
+        assert_eq!(other.ask(end).await, reply, "{end}");
         assert_eq!(
             member.said().await,
             "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option"
@@ -126,6 +132,37 @@ async fn a_group_that_goes_refuses_its_readers_and_not_those_who_read_alone() {
         assert_eq!(alone.said().await, "*1[*2['s', *1[*2['9-9', *2['a', 'b']]]]]");
         other.ask("DEL s").await;
     }
+}
+
+#[tokio::test]
+async fn a_transaction_wakes_once_and_only_for_what_it_leaves() {
+    let door = Door::open();
+    let mut other = with_group(&door).await;
+    let mut reader = blocked(&door, "XREAD BLOCK 0 STREAMS s $").await;
+    let transaction = async |client: &mut Client, steps: &[&str]| {
+        assert_eq!(client.ask("MULTI").await, "+OK");
+        for step in steps {
+            assert_eq!(client.ask(step).await, "+QUEUED");
+        }
+        client.ask("EXEC").await
+    };
+    transaction(&mut other, &["XADD s 5-1 a b", "XDEL s 5-1"]).await;
+    assert_eq!(door.shards.waits_count(), 1, "nobody is woken by what is gone again");
+    transaction(&mut other, &["XADD s 6-1 a 1", "XADD s 6-2 a 2", "XADD s 6-3 a 3"]).await;
+    let entry = |sequence: u8| format!("*2['6-{sequence}', *2['a', '{sequence}']]");
+    let given = format!("*1[*2['s', *3[{}, {}, {}]]]", entry(1), entry(2), entry(3));
+    assert_eq!(reader.said().await, given);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_renamed_to_what_is_waited_for_serves_its_readers() {
+    let door = Door::open();
+    let mut other = door.client().await;
+    let mut reader = blocked(&door, "XREAD BLOCK 0 STREAMS {s}new 0").await;
+    other.ask("XADD {s}old 1-1 a b").await;
+    assert_eq!(door.shards.waits_count(), 1);
+    assert_eq!(other.ask("RENAME {s}old {s}new").await, "+OK");
+    assert_eq!(reader.said().await, "*1[*2['{s}new', *1[*2['1-1', *2['a', 'b']]]]]");
 }
 
 #[tokio::test]
