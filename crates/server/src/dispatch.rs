@@ -323,14 +323,22 @@ impl Look {
         }
         let reads = std::mem::take(&mut self.reads).into_iter().zip(worth);
         let part = |((shard, read), worth): ((ShardId, ReadGroup), bool)| match worth {
-            // Nothing is left for this shard, whatever it has.
-            _ if read.most.entries == Some(0) => Part::Done(Ok(Reply::Nil)),
-            true => Part::Waiting(self.shards.write(shard, Command::ReadGroup(read))),
+            true => propose(&*self.shards, shard, read),
+            // Nothing is left for this shard, its histories included.
+            false if read.most.entries == Some(0) => Part::Done(Ok(Reply::Nil)),
             false => Part::Done(Ok(nothing_to_deliver(read))),
         };
         let parts = reads.map(part).collect();
         let merge = std::mem::replace(&mut self.merge, Merge::Sum);
         Poll::Ready(Ok(Many { parts, merge, changes: true }))
+    }
+}
+
+/// Proposes a group read to one shard, unless its share of what the read may give is nothing.
+fn propose(shards: &dyn Shards, shard: ShardId, read: ReadGroup) -> Part {
+    match read.most.entries {
+        Some(0) => Part::Done(Ok(Reply::Nil)),
+        _ => Part::Waiting(shards.write(shard, Command::ReadGroup(read))),
     }
 }
 

@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 use base::ShardId;
 use bytes::Bytes;
 use raft::{Outcome, ProposeError, Shards, Watch};
-use streams::command::{Command, Most, ReadGroup};
+use streams::command::{Most, ReadGroup};
 use streams::id::EntryId;
 use streams::query::{After, Query};
 use streams::reply::Reply;
 use tokio::time::{Instant, Sleep};
 
-use super::{Call, Many, Part, StreamParts, nothing_to_deliver, split, split_streams};
+use super::{Call, Many, Part, StreamParts, nothing_to_deliver, propose, split, split_streams};
 
 /// A read that may wait.
 pub(crate) enum Reading {
@@ -104,7 +104,7 @@ impl Waiting {
 
     /// Whether it was ended by somebody, whom the client is to be told of.
     pub(super) fn was_unblocked(&self) -> bool {
-        self.ending == Some(Ending::Unblocked) && matches!(self.stage, Stage::Waiting)
+        self.ending == Some(Ending::Unblocked) && self.is_blocked()
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
@@ -228,10 +228,7 @@ fn deliver(shards: &Arc<dyn Shards>, read: ReadGroup, woken: &[ShardId]) -> Call
         }
         let most = read.most.share(share, shares);
         share += 1;
-        match most.entries {
-            Some(0) => Part::Done(Ok(Reply::Nil)),
-            _ => Part::Waiting(shards.write(shard, Command::ReadGroup(ReadGroup { most, ..read }))),
-        }
+        propose(&**shards, shard, ReadGroup { most, ..read })
     };
     let mut parts: Vec<Part> = parts.into_iter().map(part).collect();
     if parts.len() == 1
