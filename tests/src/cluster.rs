@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use binary::{run, weir};
-pub use node::Node;
+pub use node::{Node, resident_bytes};
 pub use ports::Ports;
 
 use crate::client::http_get;

@@ -9,4 +9,5 @@ pub mod conformance;
 pub mod history;
 pub mod import;
 pub mod redis;
+pub mod speed;
 pub mod wait;

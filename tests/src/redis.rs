@@ -42,6 +42,11 @@ impl Redis {
         format!("127.0.0.1:{}", self.ports.first_of(1))
     }
 
+    /// The process of the primary.
+    pub fn primary_pid(&self) -> Option<u32> {
+        self.children.first().map(Child::id)
+    }
+
     fn spawn(&self, id: u64) -> anyhow::Result<Child> {
         let data = self.dir.path().join(id.to_string());
         std::fs::create_dir_all(&data)?;

@@ -2,16 +2,13 @@
 //! until all of them have an entry, and how long one reader takes to be woken.
 
 use std::io::Write;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use bytes::BytesMut;
 use clap::Parser;
-use hdrhistogram::Histogram;
-use resp::write_request;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tests::client::Client;
 use tests::cluster::{Cluster, Options};
+use tests::speed::wake::{Pair, READS, send, until_blocked};
 use tests::wait;
 
 /// Let readers wait on a cluster of three nodes, and measure.
@@ -24,8 +21,6 @@ struct Args {
     #[arg(long, default_value_t = 1_000)]
     rounds: usize,
 }
-
-const BLOCKED_WAIT: Duration = Duration::from_secs(60);
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
@@ -50,53 +45,22 @@ fn say(text: &str) {
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
-fn send(client: &mut Client, words: &str) -> anyhow::Result<()> {
-    let mut bytes = BytesMut::new();
-    write_request(&mut bytes, &words.split(' ').collect::<Vec<_>>());
-    Ok(client.send(&bytes)?)
-}
-
 fn ask(client: &mut Client, words: &str) -> anyhow::Result<String> {
     let reply = client.call(&words.split(' ').collect::<Vec<_>>())?;
     ensure!(reply.as_error().is_none(), "{words}: {reply}");
     Ok(reply.to_string())
 }
 
-fn until_blocked(client: &mut Client, count: usize) -> anyhow::Result<()> {
-    // As it is displayed, line ends and all.
-    let wanted = format!("blocked_clients:{count}\\r");
-    wait::until("readers to be blocked", BLOCKED_WAIT, || match ask(client, "INFO clients") {
-        Ok(info) if info.contains(&wanted) => Ok(()),
-        Ok(info) => Err(info),
-        Err(error) => Err(error.to_string()),
-    })
-}
-
 /// From sending an XADD to the leader until a reader at a node has the entry.
-fn one_reader(cluster: &Cluster, index: usize, place: &str, rounds: usize) -> anyhow::Result<()> {
+fn one_reader(cluster: &Cluster, index: usize, place: &str, times: usize) -> anyhow::Result<()> {
     let leader = cluster.leader_of_most().context("nobody leads")?;
-    let mut writer = cluster.nodes[leader].client()?;
-    let mut reader = cluster.nodes[index].client()?;
-    let mut looker = cluster.nodes[index].client()?;
-    drop(ask(&mut writer, "XGROUP CREATE woken g $ MKSTREAM"));
-    for (name, read) in [
-        ("XREAD", "XREAD BLOCK 0 STREAMS woken $"),
-        ("XREADGROUP", "XREADGROUP GROUP g c NOACK BLOCK 0 STREAMS woken >"),
-    ] {
-        drop(ask(&mut writer, "XGROUP SETID woken g $"));
-        let mut took: Histogram<u64> = Histogram::new(3)?;
-        for _ in 0..rounds {
-            send(&mut reader, read)?;
-            until_blocked(&mut looker, 1)?;
-            let began = wait::now();
-            send(&mut writer, "XADD woken * f v")?;
-            reader.reply()?;
-            took.record(u64::try_from((wait::now() - began).as_micros())?)?;
-            writer.reply()?;
-        }
+    let (reader, writer) = (cluster.nodes[index].resp(), cluster.nodes[leader].resp());
+    let pair = Pair { reader: &reader, writer: &writer, wait: false, times };
+    for (name, read) in READS {
+        let took = pair.measure(read)?.reader;
         let at = |quantile| took.value_at_quantile(quantile) as f64 / 1000.0;
         say(&format!(
-            "{name} at {place}: woken after {:.2} ms (p50), {:.2} ms (p99), {rounds} times",
+            "{name} at {place}: woken after {:.2} ms (p50), {:.2} ms (p99), {times} times",
             at(0.5),
             at(0.99)
         ));
