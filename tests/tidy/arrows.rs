@@ -6,7 +6,7 @@ use std::process::Command;
 /// The crates by layer, lowest first; those of one layer don't use each other.
 const LAYERS: &[&[&str]] = &[
     &["base"],
-    &["streams", "topology", "resp", "journal", "store"],
+    &["streams", "topology", "resp", "journal", "store", "fuzz"],
     &["rpc"],
     &["raft"],
     &["server", "client"],

@@ -219,4 +219,6 @@ fn length(text: &[u8]) -> Result<Option<usize>, ReplyError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

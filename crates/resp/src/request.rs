@@ -267,4 +267,6 @@ fn ended(line: &[u8]) -> Result<&[u8], ProtocolError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -511,4 +511,6 @@ impl Spec {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
