@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use super::{Call, Outcome};
+use crate::block::Blocks;
 use crate::command::References;
+use crate::error::Fault;
 use crate::event::Event;
 use crate::group::Group;
 use crate::id::{BlockKey, EntryId};
@@ -24,17 +26,7 @@ impl Call<'_> {
         };
         let mut done = Vec::with_capacity(ids.len());
         for id in ids {
-            let held = references == References::Acked && stream.is_held(*id);
-            done.push(match held {
-                true if stream.holds(blocks, *id)? => Deleted::Kept,
-                false if stream.delete_id(blocks, *id)? => {
-                    if references == References::Delete {
-                        stream.drop_references(&[*id]);
-                    }
-                    Deleted::Done
-                }
-                _ => Deleted::Missing,
-            });
+            done.push(stream.delete_with(blocks, *id, references)?);
         }
         self.deleted(key, ids.len(), done.contains(&Deleted::Done));
         Ok(Reply::Deleted(done))
@@ -86,6 +78,29 @@ pub(super) fn needs(stream: &Stream, ids: &[EntryId]) -> Vec<BlockKey> {
 }
 
 impl Stream {
+    /// What a group has pending counts as held, and goes with DELREF, even when its entry is gone.
+    fn delete_with(
+        &mut self,
+        blocks: &Blocks,
+        id: EntryId,
+        references: References,
+    ) -> Result<Deleted, Fault> {
+        if references == References::Acked
+            && self.is_held(id)
+            && (self.is_pending(id) || self.holds(blocks, id)?)
+        {
+            return Ok(Deleted::Kept);
+        }
+        if references == References::Delete {
+            self.drop_references(&[id]);
+        }
+        Ok(if self.delete_id(blocks, id)? { Deleted::Done } else { Deleted::Missing })
+    }
+
+    fn is_pending(&self, id: EntryId) -> bool {
+        self.groups.values().any(|group| group.pending.get(&id).is_some())
+    }
+
     /// Whether a group has yet to read an entry, or to acknowledge it.
     pub(super) fn is_held(&self, id: EntryId) -> bool {
         let holds = |group: &Group| group.last_id < id || group.pending.get(&id).is_some();
