@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::code::{Put, number_len, read_number};
 use crate::error::Fault;
 use crate::id::{BlockKey, EntryId};
-use crate::wire;
+use crate::{wire, work};
 
 /// Sealed blocks handed in for one call.
 pub type Blocks = BTreeMap<BlockKey, Arc<Block>>;
@@ -135,6 +135,7 @@ impl<'a> Iterator for Entries<'a> {
     type Item = RawEntry<'a>;
 
     fn next(&mut self) -> Option<RawEntry<'a>> {
+        work::step();
         let (length, used) = read_number(self.bytes.get(self.at..)?)?;
         let start = self.at + used;
         let end = start.checked_add(usize::try_from(length).ok()?)?;

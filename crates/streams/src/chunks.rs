@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::work;
+
 /// A map from `K` to `V` in chunks of at most `MAX` items.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkMap<K, V, const MAX: usize> {
@@ -67,6 +69,7 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        work::step();
         let (_, chunk) = self.chunks.range(..=key).next_back()?;
         let at = chunk.items.binary_search_by(|(mine, _)| mine.cmp(key)).ok()?;
         Some(&chunk.items[at].1)
@@ -74,6 +77,7 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
 
     /// The value of a key, which counts as changed from here on.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        work::step();
         let (bound, chunk) = self.chunks.range_mut(..=key).next_back()?;
         let at = chunk.items.binary_search_by(|(mine, _)| mine.cmp(key)).ok()?;
         if !chunk.changed {
@@ -97,7 +101,10 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.chunks.values().flat_map(|chunk| &chunk.items).map(|(key, value)| (key, value))
+        self.chunks.values().flat_map(|chunk| &chunk.items).map(|(key, value)| {
+            work::step();
+            (key, value)
+        })
     }
 
     /// Items from `from` on, in order.
@@ -108,7 +115,10 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
             .flat_map(move |(_, chunk)| {
                 &chunk.items[chunk.items.partition_point(|(key, _)| *key < from)..]
             })
-            .map(|(key, value)| (key, value))
+            .map(|(key, value)| {
+                work::step();
+                (key, value)
+            })
     }
 
     /// Items up to `to`, last first.
@@ -124,6 +134,7 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
 
     /// Puts a value, giving back what it replaces.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        work::step();
         let bound = match self.chunks.range(..=key).next_back() {
             Some((bound, _)) => *bound,
             None => self.first_bound_at(key),
@@ -179,6 +190,7 @@ impl<K: Ord + Copy, V, const MAX: usize> ChunkMap<K, V, MAX> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        work::step();
         let (bound, chunk) = self.chunks.range_mut(..=key).next_back()?;
         let bound = *bound;
         let at = chunk.items.binary_search_by(|(mine, _)| mine.cmp(key)).ok()?;

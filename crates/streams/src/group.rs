@@ -236,6 +236,11 @@ impl Group {
         self.leave_line(id, &before);
     }
 
+    /// Whether anything pending is out of the line.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.line.len() < self.pending.len()
+    }
+
     /// Lets everything stand in line again: ids may come back.
     pub(crate) fn unmark_gone(&mut self) {
         let gone = self.pending.iter().filter(|(_, pending)| pending.gone);

@@ -15,6 +15,7 @@ mod chunks;
 mod code;
 mod commands;
 mod encoding;
+mod finder;
 mod group;
 mod hash;
 mod idempotence;
@@ -32,6 +33,7 @@ mod transaction;
 mod view;
 mod waiting;
 mod wire;
+mod work;
 
 pub mod block;
 pub mod command;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::block::Blocks;
 use crate::error::Fault;
+use crate::finder::Finder;
 use crate::id::BlockKey;
 use crate::reply::{Claimed, Delivery, Entry, EntryRef, Reply, StreamFullInfo, StreamInfo};
 use crate::state::State;
@@ -46,21 +47,17 @@ pub(crate) fn resolve(
     blocks: &Blocks,
     reply: Reply<EntryRef>,
 ) -> Result<Reply<Entry>, Fault> {
-    let there = |entries: Vec<EntryRef>| -> Result<Vec<Entry>, Fault> {
-        let all = entries.into_iter().map(|entry| entry_of(state, blocks, entry));
+    let mut finder = Finder::new(state, blocks);
+    let mut there = |entries: Vec<EntryRef>| -> Result<Vec<Entry>, Fault> {
+        let all = entries.into_iter().map(|entry| finder.entry(entry));
         all.filter(|entry| entry.as_ref().map_or(true, |entry| entry.fields.is_some())).collect()
-    };
-    let one = |entry: Option<EntryRef>| -> Result<Option<Entry>, Fault> {
-        Ok(there(entry.into_iter().collect())?.pop())
     };
     Ok(match reply {
         Reply::Entries(entries) => Reply::Entries(there(entries)?),
-        Reply::Streams(streams) => {
-            Reply::Streams(by_stream(streams, |entry| entry_of(state, blocks, entry))?)
-        }
+        Reply::Streams(streams) => Reply::Streams(by_stream(streams, |entry| finder.entry(entry))?),
         Reply::Deliveries(streams) => Reply::Deliveries(by_stream(streams, |delivery| {
             let Delivery { entry, earlier } = delivery;
-            Ok(Delivery { entry: entry_of(state, blocks, entry)?, earlier })
+            Ok(Delivery { entry: finder.entry(entry)?, earlier })
         })?),
         Reply::AutoClaimed { next, claimed, deleted } => {
             let claimed = match claimed {
@@ -71,6 +68,9 @@ pub(crate) fn resolve(
         }
         Reply::Stream(info) => {
             let StreamInfo { summary, groups_count, first, last } = *info;
+            let mut one = |entry: Option<EntryRef>| -> Result<Option<Entry>, Fault> {
+                Ok(there(entry.into_iter().collect())?.pop())
+            };
             let (first, last) = (one(first)?, one(last)?);
             Reply::Stream(Box::new(StreamInfo { summary, groups_count, first, last }))
         }
@@ -107,18 +107,10 @@ pub(crate) fn resolve(
 
 fn by_stream<T, U>(
     streams: Vec<(Bytes, Vec<T>)>,
-    one: impl Fn(T) -> Result<U, Fault>,
+    mut one: impl FnMut(T) -> Result<U, Fault>,
 ) -> Result<Vec<(Bytes, Vec<U>)>, Fault> {
     let all = |(key, items): (Bytes, Vec<T>)| {
-        Ok((key, items.into_iter().map(&one).collect::<Result<_, Fault>>()?))
+        Ok((key, items.into_iter().map(&mut one).collect::<Result<_, Fault>>()?))
     };
     streams.into_iter().map(all).collect()
-}
-
-fn entry_of(state: &State, blocks: &Blocks, entry: EntryRef) -> Result<Entry, Fault> {
-    let fields = match state.streams.get(&entry.stream) {
-        Some(stream) => stream.texts(blocks, entry.id)?,
-        None => None,
-    };
-    Ok(Entry { id: entry.id, fields })
 }

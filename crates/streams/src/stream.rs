@@ -263,25 +263,6 @@ impl Stream {
         Ok(())
     }
 
-    /// The texts of an entry; `None` where it is gone.
-    pub(crate) fn texts(&self, blocks: &Blocks, id: EntryId) -> Result<Option<Vec<Bytes>>, Fault> {
-        let Some(span) = self.locate(id) else { return Ok(None) };
-        let is_it = |entry: &RawEntry<'_>| entry.id == id;
-        let found = match (span.sealed, &self.tail) {
-            (Some(number), _) => {
-                let block = self.block(blocks, number)?;
-                block.entries().find(is_it).map(|entry| (entry.position, block.texts(&entry)))
-            }
-            (None, Some(tail)) => tail
-                .open
-                .entries()
-                .find(is_it)
-                .map(|entry| (entry.position, tail.open.texts(&entry))),
-            (None, None) => None,
-        };
-        Ok(found.filter(|(position, _)| !span.is_deleted(*position)).map(|(_, texts)| texts))
-    }
-
     /// What an entry takes in a reply; `None` where it is gone.
     pub(crate) fn wire_bytes(&self, blocks: &Blocks, id: EntryId) -> Result<Option<u64>, Fault> {
         let Some(span) = self.locate(id) else { return Ok(None) };
@@ -478,7 +459,8 @@ impl Stream {
     /// Ids that once were may come back from here on.
     pub(crate) fn rewind(&mut self) {
         self.rewound = true;
-        let names: Vec<Bytes> = self.groups.keys().cloned().collect();
+        let some_gone = self.groups.iter().filter(|(_, group)| group.has_gone());
+        let names: Vec<Bytes> = some_gone.map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Some(group) = self.group_mut(&name) {
                 group.unmark_gone();

@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::id::BlockKey;
 use crate::reply::{EntryRef, Reply};
 use crate::state::{Applied, State};
+use crate::work;
 
 impl Call<'_> {
     pub(crate) fn watch(&mut self, keys: &[Bytes]) -> Outcome {
@@ -57,6 +58,7 @@ impl State {
         if !self.is_unchanged(&transaction.watched) {
             return Ok(Applied { reply: Reply::Nil, events });
         }
+        let last_removal = transaction.steps.iter().rposition(removes_entries);
         let mut replies = Vec::with_capacity(transaction.steps.len());
         for (at, step) in transaction.steps.iter().enumerate() {
             let reply = match step {
@@ -71,8 +73,8 @@ impl State {
                     self.answer(&blocks, stamp, query)?
                 }
             };
-            let later = &transaction.steps[at + 1..];
-            replies.push(match names_entries(&reply) && later.iter().any(removes_entries) {
+            let removed_later = last_removal.is_some_and(|removal| removal > at);
+            replies.push(match names_entries(&reply) && removed_later {
                 true => {
                     let blocks = fetch(self.needs_reply(&reply))?;
                     Reply::Held(Box::new(self.resolve(&blocks, reply)?))
@@ -118,6 +120,7 @@ fn names_entries(reply: &Reply<EntryRef>) -> bool {
 
 /// Whether a step may remove entries that an earlier reply names.
 fn removes_entries(step: &Step) -> bool {
+    work::step();
     match step {
         Step::Query(_) => false,
         Step::Command(Command::Add(add)) => add.trim.is_some(),

@@ -2,6 +2,7 @@
 //! again when one of them has something, until its time is over. Never holds anything up but its
 //! own connection; dropped before it asks again, it is given nothing.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -149,8 +150,9 @@ impl Waiting {
     /// `$` stands for these ids for as long as this waits.
     fn ask_frozen(&mut self, ids: &[(Bytes, EntryId)]) {
         let Reading::Alone(Query::Read { streams, .. }) = &mut self.reading else { return };
+        let ids: BTreeMap<&Bytes, EntryId> = ids.iter().map(|(key, id)| (key, *id)).collect();
         for (key, after) in streams {
-            if let (After::Last, Some((_, id))) = (&after, ids.iter().find(|(of, _)| of == key)) {
+            if let (After::Last, Some(id)) = (&after, ids.get(key)) {
                 *after = After::Id(*id);
             }
         }

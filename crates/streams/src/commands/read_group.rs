@@ -1,6 +1,7 @@
 //! XREADGROUP: what was never delivered, what is pending for the asking consumer, and with CLAIM
 //! before all what others have left lying.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -252,17 +253,17 @@ fn check_groups(view: View<'_>, read: &ReadGroup) -> Result<(), Refusal> {
 
 pub(super) fn needs(state: &State, now_ms: u64, read: &ReadGroup) -> Vec<BlockKey> {
     let mut needs = Vec::new();
-    for (at, (key, from)) in read.streams.iter().enumerate() {
+    // How often each stream is read for what is new; its blocks are named where it comes first.
+    let mut new: BTreeMap<&Bytes, u64> = BTreeMap::new();
+    for (key, _) in read.streams.iter().filter(|(_, from)| *from == ReadFrom::New) {
+        *new.entry(key).or_default() += 1;
+    }
+    for (key, from) in &read.streams {
         let Some(stream) = state.stream(key) else { continue };
         let Some(group) = stream.groups.get(&read.group) else { continue };
         match from {
             ReadFrom::New => {
-                let is_same =
-                    |(other, from): &&(Bytes, ReadFrom)| other == key && *from == ReadFrom::New;
-                if read.streams[..at].iter().any(|stream| is_same(&stream)) {
-                    continue;
-                }
-                let repeats = read.streams.iter().filter(is_same).count() as u64;
+                let Some(repeats) = new.remove(key) else { continue };
                 needs.extend(needs_to_claim(stream, group, now_ms, read, repeats));
                 let walk = Walk::after(group.last_id, read.count, read.streams.len());
                 let walk = walk.map(|walk| walk.within(read.most));

@@ -115,13 +115,16 @@ impl Stream {
         (pending.unwrap_or(EntryId::MAX).min(read.next().unwrap_or(EntryId::MAX)), read)
     }
 
-    /// What any group has pending from one id to another.
+    /// What any group has pending from one id to another, each once however many have it.
     pub(super) fn pending_between(&self, first: EntryId, last: EntryId) -> Vec<EntryId> {
         let between = |group: &'_ Group| {
             let ids = group.pending.from(first).map(|(id, _)| *id);
             ids.take_while(|id| *id <= last).collect::<Vec<_>>()
         };
-        self.groups.values().flat_map(between).collect()
+        let mut ids: Vec<EntryId> = self.groups.values().flat_map(between).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// Takes entries off the pending lists of all groups.
