@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 /// More than the test itself has open, and quickly used up.
 const DESCRIPTORS_MAX: u64 = 64;
 
-/// CVE-2025-48367: an error of accept made the server take no connection any more.
+/// An error of accept made the server take no connection any more.
 #[tokio::test]
-async fn a_port_without_descriptors_goes_on_and_takes_connections_later() {
+async fn cve_2025_48367_a_port_without_descriptors_goes_on_and_takes_connections_later() {
     let limits = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS_MAX), ..limits }).unwrap();
     let door = Door::open_with(|options| options.connections_max = 10_000);

@@ -158,9 +158,9 @@ async fn a_stranger_may_say_little_and_hear_little() {
     assert!(client.said().await.starts_with("'17"));
 }
 
-/// CVE-2025-21605: a stranger that reads nothing made the server's output grow.
+/// A stranger that reads nothing made the server's output grow.
 #[tokio::test]
-async fn what_a_stranger_does_not_read_stops_its_requests() {
+async fn cve_2025_21605_what_a_stranger_does_not_read_stops_its_requests() {
     /// More than the sockets' own buffers hold, in either direction.
     const SOCKETS_BYTES: u64 = 16 << 20;
     const ERROR_BYTES: u64 = "-NOAUTH Authentication required.\r\n".len() as u64;

@@ -105,9 +105,9 @@ async fn many_idle_connections_cost_others_nothing() {
     door.until(|stats| stats.clients == 1).await;
 }
 
-/// CVE-2025-67733: what was sent became a reply of its own.
+/// What was sent became a reply of its own.
 #[tokio::test]
-async fn no_error_echoes_a_line_end_or_more_than_a_little() {
+async fn cve_2025_67733_no_error_echoes_a_line_end_or_more_than_a_little() {
     /// The longest of our own words, and what may be echoed.
     const ERROR_BYTES_MAX: usize = 512;
     /// They answer otherwise than with one reply, or begin or end something.
