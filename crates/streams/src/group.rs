@@ -219,6 +219,12 @@ impl Group {
         self.set_pending(id, Pending { owner, delivered_ms, deliveries, gone: false });
     }
 
+    /// How many pending entries are nobody's.
+    pub(crate) fn released_count(&self) -> u64 {
+        let owned: usize = self.consumers.values().map(|consumer| consumer.pending.len()).sum();
+        (self.pending.len() - owned) as u64
+    }
+
     /// The name of whose a pending entry is; empty where it is nobody's.
     pub(crate) fn owner_name(&self, pending: &Pending) -> Bytes {
         let consumer = match pending.owner {

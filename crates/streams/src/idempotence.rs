@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 use crate::chunks::ChunkMap;
 use crate::id::EntryId;
 use crate::limits::{IDEMPOTENCE_BYTES_MAX, IDEMPOTENCE_IDS_MAX, IDEMPOTENCE_MS_MAX};
+use crate::reply::IdempotenceInfo;
 
 /// Ids in a chunk, the unit in which a checkpoint writes them.
 pub(crate) const IDEMPOTENCE_CHUNK_ITEMS: usize = 64;
@@ -145,7 +146,6 @@ impl Idempotence {
     }
 
     /// How many producers and ids are remembered at a time.
-    #[cfg(test)]
     pub(crate) fn tracked(&self, now_ms: u64) -> (u64, u64) {
         let duration_ms = self.window().duration_ms;
         let over = self.list.iter().take_while(|(_, one)| is_over(one, duration_ms, now_ms));
@@ -156,6 +156,22 @@ impl Idempotence {
         };
         let producers = self.producers.values().filter(newest).count();
         (producers as u64, (self.list.len() - over) as u64)
+    }
+
+    /// What XINFO says of it.
+    pub(crate) fn info(&self, now_ms: u64) -> IdempotenceInfo {
+        let Window { duration_ms, ids_max } = self.window();
+        let (producers_count, ids_count) = self.tracked(now_ms);
+        let Self { added, duplicates, dropped, .. } = *self;
+        IdempotenceInfo {
+            duration_ms,
+            ids_max,
+            producers_count,
+            ids_count,
+            added,
+            duplicates,
+            dropped,
+        }
     }
 
     fn index(&mut self, number: u64, one: &Remembered) {

@@ -42,9 +42,11 @@ pub(crate) fn answer(view: View<'_>, blocks: &Blocks, query: &Query) -> Outcome 
             };
             pending::range(view, key, group, view.now_ms(), &range)?
         }
-        Query::Stream { key } => info::stream(stream_of(key)?),
-        Query::StreamFull { key, count } => info::stream_full(stream_of(key)?, blocks, *count)?,
-        Query::Groups { key } => info::groups(stream_of(key)?),
+        Query::Stream { key } => info::stream(stream_of(key)?, view.now_ms()),
+        Query::StreamFull { key, count } => {
+            info::stream_full(stream_of(key)?, blocks, view.now_ms(), *count)?
+        }
+        Query::Groups { key } => info::groups(stream_of(key)?, blocks)?,
         Query::Consumers { key, group } => {
             info::consumers(stream_of(key)?, key, group, view.now_ms())?
         }
@@ -95,14 +97,20 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
             walks.flatten().collect()
         }
         Query::StreamFull { key, count } => match state.stream(key) {
-            Some(stream) => info::full_walk(*count).needs(stream, 1),
+            Some(stream) => {
+                let mut needs = info::full_walk(*count).needs(stream, 1);
+                needs.extend(info::needs_to_count(stream));
+                needs
+            }
             None => Vec::new(),
         },
+        Query::Groups { key } => {
+            state.stream(key).map_or_else(Vec::new, |one| info::needs_to_count(one).collect())
+        }
         Query::Length { .. }
         | Query::PendingSummary { .. }
         | Query::PendingRange { .. }
         | Query::Stream { .. }
-        | Query::Groups { .. }
         | Query::Consumers { .. }
         | Query::Exists { .. }
         | Query::Type { .. }

@@ -145,6 +145,24 @@ pub struct StreamSummary {
     pub max_deleted_id: EntryId,
     pub entries_added: u64,
     pub first_id: EntryId,
+    /// `None` in the answer of a node that doesn't know it yet.
+    pub idempotence: Option<IdempotenceInfo>,
+}
+
+/// What a stream remembers of its producers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotenceInfo {
+    pub duration_ms: u64,
+    /// Of each producer.
+    pub ids_max: u64,
+    pub producers_count: u64,
+    pub ids_count: u64,
+    /// Entries that were ever added under an id.
+    pub added: u64,
+    /// Adds that were found to be done already.
+    pub duplicates: u64,
+    /// Ids that were forgotten before their time, for want of room.
+    pub dropped: u64,
 }
 
 /// XINFO STREAM.
@@ -200,7 +218,12 @@ pub struct GroupInfo {
     pub pending_count: u64,
     pub last_delivered_id: EntryId,
     pub entries_read: Option<u64>,
+    /// As Redis reckons it, where it can.
     pub lag: Option<u64>,
+    /// The entries that the group has yet to read, counted: where Redis can't tell.
+    pub unread: Option<u64>,
+    /// Pending entries that are nobody's; `None` in the answer of a node that doesn't know it yet.
+    pub nacked_count: Option<u64>,
 }
 
 /// XINFO CONSUMERS.

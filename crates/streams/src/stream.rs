@@ -497,6 +497,29 @@ impl Stream {
         }
     }
 
+    /// How many entries there are after an id. Looks into one block at most, that of
+    /// [`Stream::cut_by`].
+    pub(crate) fn count_after(&self, blocks: &Blocks, id: EntryId) -> Result<u64, Fault> {
+        let mut count = 0;
+        for span in self.spans_from(id) {
+            if span.first() > id {
+                count += u64::from(span.live);
+            } else if span.last() > id {
+                self.visit(blocks, &span, true, |entry| {
+                    count += u64::from(entry.id > id);
+                    entry.id > id
+                })?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// The block that has entries up to an id and after it, if it isn't in the state.
+    pub(crate) fn cut_by(&self, id: EntryId) -> Option<BlockKey> {
+        let cut = |span: &Span<'_>| span.first() <= id && span.last() > id;
+        self.is_absent(&self.spans_from(id).next().filter(cut)?)
+    }
+
     /// How many entries a group has not read, where that can be told.
     pub(crate) fn lag(&self, group: &Group) -> Option<u64> {
         if self.entries_added == 0 || self.length == 0 {

@@ -8,8 +8,8 @@ use crate::error::{Fault, Refusal};
 use crate::id::StreamNumber;
 use crate::reply::{
     Claimed, ConsumerFullInfo, ConsumerInfo, Deleted, Delivery, Earlier, Entry, EntryRef,
-    GroupFullInfo, GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo,
-    StreamInfo, StreamSummary,
+    GroupFullInfo, GroupInfo, IdempotenceInfo, PendingDetail, PendingEntry, PendingSummary, Reply,
+    StreamFullInfo, StreamInfo, StreamSummary,
 };
 
 use super::keys;
@@ -38,6 +38,9 @@ mod tag {
     pub(super) const DELIVERIES: u8 = 40;
     pub(super) const DELETED: u8 = 41;
     pub(super) const PENDING_RELEASED: u8 = 42;
+    pub(super) const STREAM_LATER: u8 = 43;
+    pub(super) const STREAM_FULL_LATER: u8 = 44;
+    pub(super) const GROUPS_LATER: u8 = 45;
 }
 
 /// An entry inside a reply: by name, or with its fields.
@@ -199,21 +202,21 @@ fn put_description<E: Coded>(to: &mut Vec<u8>, reply: &Reply<E>) {
             });
         }
         Reply::Stream(info) => {
-            to.put_u8(tag::STREAM);
-            put_summary(to, &info.summary);
+            put_summary(to, [tag::STREAM, tag::STREAM_LATER], &info.summary);
             to.put_number(info.groups_count);
             to.put_option(info.first.as_ref(), |to, entry| entry.put(to));
             to.put_option(info.last.as_ref(), |to, entry| entry.put(to));
         }
         Reply::StreamFull(info) => {
-            to.put_u8(tag::STREAM_FULL);
-            put_summary(to, &info.summary);
+            put_summary(to, [tag::STREAM_FULL, tag::STREAM_FULL_LATER], &info.summary);
             put_all(to, &info.entries);
-            to.put_list(&info.groups, put_group_full);
+            let later = info.summary.idempotence.is_some();
+            to.put_list(&info.groups, |to, group| put_group_full(to, group, later));
         }
         Reply::Groups(groups) => {
-            to.put_u8(tag::GROUPS);
-            to.put_list(groups, put_group);
+            let later = groups.iter().any(|group| group.nacked_count.is_some());
+            to.put_u8(if later { tag::GROUPS_LATER } else { tag::GROUPS });
+            to.put_list(groups, |to, group| put_group(to, group, later));
         }
         Reply::Consumers(consumers) => {
             to.put_u8(tag::CONSUMERS);
@@ -278,18 +281,28 @@ pub(crate) fn read_reply<E: Coded>(from: &mut Reader) -> Result<Reply<E>, Fault>
             }
             Reply::Pending(pending)
         }
-        tag::STREAM => Reply::Stream(Box::new(StreamInfo {
-            summary: read_summary(from)?,
+        tag @ (tag::STREAM | tag::STREAM_LATER) => Reply::Stream(Box::new(StreamInfo {
+            summary: read_summary(from, tag == tag::STREAM_LATER)?,
             groups_count: from.number()?,
             first: from.option(E::read)?,
             last: from.option(E::read)?,
         })),
-        tag::STREAM_FULL => Reply::StreamFull(Box::new(StreamFullInfo {
-            summary: read_summary(from)?,
-            entries: from.list(E::read)?,
-            groups: from.list(read_group_full)?,
-        })),
-        tag::GROUPS => Reply::Groups(from.list(read_group)?),
+        tag @ (tag::STREAM_FULL | tag::STREAM_FULL_LATER) => {
+            let later = tag == tag::STREAM_FULL_LATER;
+            Reply::StreamFull(Box::new(StreamFullInfo {
+                summary: read_summary(from, later)?,
+                entries: from.list(E::read)?,
+                groups: from.list(|from| read_group_full(from, later))?,
+            }))
+        }
+        tag::GROUPS => Reply::Groups(from.list(|from| read_group(from, false))?),
+        tag::GROUPS_LATER => {
+            let groups = from.list(|from| read_group(from, true))?;
+            if groups.is_empty() {
+                return Err(from.damaged("groups without what they were tagged for"));
+            }
+            Reply::Groups(groups)
+        }
         tag::CONSUMERS => Reply::Consumers(from.list(read_consumer)?),
         tag::TYPE => Reply::Type { exists: from.bool()? },
         tag::REFUSED => Reply::Refused(read_refusal(from)?),
@@ -333,7 +346,9 @@ fn read_consumer(from: &mut Reader) -> Result<ConsumerInfo, Fault> {
     })
 }
 
-fn put_summary(to: &mut Vec<u8>, summary: &StreamSummary) {
+/// A summary behind the tag that says whether it tells of producers.
+fn put_summary(to: &mut Vec<u8>, [plain, later]: [u8; 2], summary: &StreamSummary) {
+    to.put_u8(if summary.idempotence.is_some() { later } else { plain });
     to.put_number(summary.length);
     to.put_number(summary.blocks_count);
     to.put_number(summary.tree_nodes_count);
@@ -341,9 +356,14 @@ fn put_summary(to: &mut Vec<u8>, summary: &StreamSummary) {
     to.put_id(summary.max_deleted_id);
     to.put_number(summary.entries_added);
     to.put_id(summary.first_id);
+    if let Some(known) = &summary.idempotence {
+        let bounds = [known.duration_ms, known.ids_max, known.producers_count, known.ids_count];
+        let counts = [known.added, known.duplicates, known.dropped];
+        bounds.into_iter().chain(counts).for_each(|number| to.put_number(number));
+    }
 }
 
-fn read_summary(from: &mut Reader) -> Result<StreamSummary, Fault> {
+fn read_summary(from: &mut Reader, later: bool) -> Result<StreamSummary, Fault> {
     Ok(StreamSummary {
         length: from.number()?,
         blocks_count: from.number()?,
@@ -352,19 +372,36 @@ fn read_summary(from: &mut Reader) -> Result<StreamSummary, Fault> {
         max_deleted_id: from.id()?,
         entries_added: from.number()?,
         first_id: from.id()?,
+        idempotence: if later { Some(read_idempotence(from)?) } else { None },
     })
 }
 
-fn put_group(to: &mut Vec<u8>, group: &GroupInfo) {
+fn read_idempotence(from: &mut Reader) -> Result<IdempotenceInfo, Fault> {
+    Ok(IdempotenceInfo {
+        duration_ms: from.number()?,
+        ids_max: from.number()?,
+        producers_count: from.number()?,
+        ids_count: from.number()?,
+        added: from.number()?,
+        duplicates: from.number()?,
+        dropped: from.number()?,
+    })
+}
+
+fn put_group(to: &mut Vec<u8>, group: &GroupInfo, later: bool) {
     to.put_bytes(&group.name);
     to.put_number(group.consumers_count);
     to.put_number(group.pending_count);
     to.put_id(group.last_delivered_id);
     to.put_option(group.entries_read, Put::put_number);
     to.put_option(group.lag, Put::put_number);
+    if later {
+        to.put_option(group.unread, Put::put_number);
+        to.put_number(group.nacked_count.unwrap_or(0));
+    }
 }
 
-fn read_group(from: &mut Reader) -> Result<GroupInfo, Fault> {
+fn read_group(from: &mut Reader, later: bool) -> Result<GroupInfo, Fault> {
     Ok(GroupInfo {
         name: from.bytes()?,
         consumers_count: from.number()?,
@@ -372,11 +409,13 @@ fn read_group(from: &mut Reader) -> Result<GroupInfo, Fault> {
         last_delivered_id: from.id()?,
         entries_read: from.option(Reader::number)?,
         lag: from.option(Reader::number)?,
+        unread: if later { from.option(Reader::number)? } else { None },
+        nacked_count: if later { Some(from.number()?) } else { None },
     })
 }
 
-fn put_group_full(to: &mut Vec<u8>, group: &GroupFullInfo) {
-    put_group(to, &group.info);
+fn put_group_full(to: &mut Vec<u8>, group: &GroupFullInfo, later: bool) {
+    put_group(to, &group.info, later);
     to.put_list(&group.pending, put_detail);
     to.put_list(&group.consumers, |to, consumer| {
         to.put_bytes(&consumer.name);
@@ -387,9 +426,9 @@ fn put_group_full(to: &mut Vec<u8>, group: &GroupFullInfo) {
     });
 }
 
-fn read_group_full(from: &mut Reader) -> Result<GroupFullInfo, Fault> {
+fn read_group_full(from: &mut Reader, later: bool) -> Result<GroupFullInfo, Fault> {
     Ok(GroupFullInfo {
-        info: read_group(from)?,
+        info: read_group(from, later)?,
         pending: from.list(read_detail)?,
         consumers: from.list(|from| {
             Ok(ConsumerFullInfo {

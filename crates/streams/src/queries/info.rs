@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::{Answer, refs};
 use crate::block::Blocks;
-use crate::error::Refusal;
+use crate::error::{Fault, Refusal};
 use crate::group::{Consumer, Group};
-use crate::id::EntryId;
+use crate::id::{BlockKey, EntryId};
 use crate::limits::READ_ENTRIES_MAX;
 use crate::reading::{Budget, Walk};
 use crate::reply::{
@@ -15,10 +15,10 @@ use crate::reply::{
 };
 use crate::stream::Stream;
 
-pub(super) fn stream(stream: &Stream) -> Reply<EntryRef> {
+pub(super) fn stream(stream: &Stream, now_ms: u64) -> Reply<EntryRef> {
     let edge = |id: EntryId| (stream.length > 0).then_some(EntryRef { stream: stream.number, id });
     Reply::Stream(Box::new(StreamInfo {
-        summary: summary(stream),
+        summary: summary(stream, now_ms),
         groups_count: stream.groups.len() as u64,
         first: edge(stream.first_id()),
         last: edge(stream.last_live_id()),
@@ -29,19 +29,20 @@ pub(super) fn full_walk(count: u64) -> Walk {
     Walk::range(EntryId::MIN, EntryId::MAX, false, count)
 }
 
-pub(super) fn stream_full(stream: &Stream, blocks: &Blocks, count: u64) -> Answer {
+pub(super) fn stream_full(stream: &Stream, blocks: &Blocks, now_ms: u64, count: u64) -> Answer {
     let ids = full_walk(count).ids(stream, blocks, &mut Budget::unbounded())?;
     let shown = if count == 0 { READ_ENTRIES_MAX } else { count.min(READ_ENTRIES_MAX) };
     let shown = usize::try_from(shown).unwrap_or(usize::MAX);
     let groups = stream.groups.iter();
+    let groups = groups.map(|(name, group)| group_full(stream, blocks, name, group, shown));
     Ok(Reply::StreamFull(Box::new(StreamFullInfo {
-        summary: summary(stream),
+        summary: summary(stream, now_ms),
         entries: refs(stream, ids),
-        groups: groups.map(|(name, group)| group_full(stream, name, group, shown)).collect(),
+        groups: groups.collect::<Result<_, Fault>>()?,
     })))
 }
 
-fn summary(stream: &Stream) -> StreamSummary {
+fn summary(stream: &Stream, now_ms: u64) -> StreamSummary {
     let bases = stream.spans_from(EntryId::MIN).map(|span| span.base);
     let (blocks_count, tree_nodes_count) = count_nodes(bases);
     StreamSummary {
@@ -52,6 +53,7 @@ fn summary(stream: &Stream) -> StreamSummary {
         max_deleted_id: stream.max_deleted_id,
         entries_added: stream.entries_added,
         first_id: stream.first_id(),
+        idempotence: Some(stream.idempotence.info(now_ms)),
     }
 }
 
@@ -96,9 +98,16 @@ fn edge_nodes(upper: Option<usize>, lower: usize) -> u64 {
     1 + u64::from(lower > start)
 }
 
-pub(super) fn groups(stream: &Stream) -> Reply<EntryRef> {
+pub(super) fn groups(stream: &Stream, blocks: &Blocks) -> Answer {
     let groups = stream.groups.iter();
-    Reply::Groups(groups.map(|(name, group)| group_info(stream, name, group)).collect())
+    let groups = groups.map(|(name, group)| group_info(stream, blocks, name, group));
+    Ok(Reply::Groups(groups.collect::<Result<_, Fault>>()?))
+}
+
+/// The blocks in which groups stand whose lag has to be counted.
+pub(super) fn needs_to_count(stream: &Stream) -> impl Iterator<Item = BlockKey> {
+    let unknown = stream.groups.values().filter(|group| stream.lag(group).is_none());
+    unknown.filter_map(|group| stream.cut_by(group.last_id))
 }
 
 pub(super) fn consumers(
@@ -123,18 +132,36 @@ fn by_name(group: &Group) -> impl Iterator<Item = &Consumer> {
     group.names.values().filter_map(|number| group.consumers.get(number))
 }
 
-fn group_info(stream: &Stream, name: &Bytes, group: &Group) -> GroupInfo {
-    GroupInfo {
+fn group_info(
+    stream: &Stream,
+    blocks: &Blocks,
+    name: &Bytes,
+    group: &Group,
+) -> Result<GroupInfo, Fault> {
+    let lag = stream.lag(group);
+    let unread = match lag {
+        Some(_) => None,
+        None => Some(stream.count_after(blocks, group.last_id)?),
+    };
+    Ok(GroupInfo {
         name: name.clone(),
         consumers_count: group.consumers.len() as u64,
         pending_count: group.pending.len() as u64,
         last_delivered_id: group.last_id,
         entries_read: group.entries_read,
-        lag: stream.lag(group),
-    }
+        lag,
+        unread,
+        nacked_count: Some(group.released_count()),
+    })
 }
 
-fn group_full(stream: &Stream, name: &Bytes, group: &Group, shown: usize) -> GroupFullInfo {
+fn group_full(
+    stream: &Stream,
+    blocks: &Blocks,
+    name: &Bytes,
+    group: &Group,
+    shown: usize,
+) -> Result<GroupFullInfo, Fault> {
     let detail = |id: &EntryId| {
         let pending = group.pending.get(id)?;
         let consumer = group.owner_name(pending);
@@ -152,11 +179,11 @@ fn group_full(stream: &Stream, name: &Bytes, group: &Group, shown: usize) -> Gro
         pending_count: consumer.pending.len() as u64,
         pending: consumer.pending.iter().filter_map(detail).take(shown).collect(),
     };
-    GroupFullInfo {
-        info: group_info(stream, name, group),
+    Ok(GroupFullInfo {
+        info: group_info(stream, blocks, name, group)?,
         pending: group.pending.iter().filter_map(|(id, _)| detail(id)).take(shown).collect(),
         consumers: by_name(group).map(consumer_full).collect(),
-    }
+    })
 }
 
 #[cfg(test)]

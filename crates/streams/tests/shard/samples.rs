@@ -13,8 +13,8 @@ use streams::id::{EntryId, StreamNumber};
 use streams::query::{After, Query};
 use streams::reply::{
     Claimed, ConsumerFullInfo, ConsumerInfo, Deleted, Delivery, Earlier, Entry, EntryRef,
-    GroupFullInfo, GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo,
-    StreamInfo, StreamSummary,
+    GroupFullInfo, GroupInfo, IdempotenceInfo, PendingDetail, PendingEntry, PendingSummary, Reply,
+    StreamFullInfo, StreamInfo, StreamSummary,
 };
 use streams::{Admit, Batch, Blocks, Origin, Run, State};
 
@@ -252,6 +252,7 @@ fn summary() -> StreamSummary {
         max_deleted_id: id(2, 0),
         entries_added: 300,
         first_id: id(5, 6),
+        idempotence: None,
     }
 }
 
@@ -263,6 +264,8 @@ fn group_info() -> GroupInfo {
         last_delivered_id: id(8, 0),
         entries_read: Some(7),
         lag: None,
+        unread: None,
+        nacked_count: None,
     }
 }
 
@@ -277,6 +280,29 @@ fn group_full() -> GroupFullInfo {
         pending: vec![detail.clone()],
     };
     GroupFullInfo { info: group_info(), pending: vec![detail], consumers: vec![consumer] }
+}
+
+/// What XINFO says since it tells of producers and of entries that are nobody's.
+fn later_descriptions<E: Clone>(entries: &[E]) -> [Reply<E>; 3] {
+    let idempotence = Some(IdempotenceInfo {
+        duration_ms: 86_400_000,
+        ids_max: 10_000,
+        producers_count: 2,
+        ids_count: 300,
+        added: 400,
+        duplicates: 5,
+        dropped: 6,
+    });
+    let summary = StreamSummary { idempotence, ..summary() };
+    let info = GroupInfo { unread: Some(3), nacked_count: Some(1), ..group_info() };
+    let group = GroupFullInfo { info: info.clone(), ..group_full() };
+    let (first, entries) = (entries.first().cloned(), entries.to_vec());
+    let (groups_count, groups, last) = (1, vec![group], None);
+    [
+        Reply::Stream(Box::new(StreamInfo { summary: summary.clone(), groups_count, first, last })),
+        Reply::StreamFull(Box::new(StreamFullInfo { summary, entries, groups })),
+        Reply::Groups(vec![info]),
+    ]
 }
 
 pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
@@ -341,6 +367,7 @@ pub(crate) fn replies<E: Clone>(entries: &[E]) -> Vec<Reply<E>> {
     replies.push(Reply::Deleted(vec![Deleted::Missing, Deleted::Done, Deleted::Kept]));
     replies.push(Reply::Pending(released));
     replies.extend(keys::replies());
+    replies.extend(later_descriptions(entries));
     replies
 }
 

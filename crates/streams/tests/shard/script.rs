@@ -12,8 +12,8 @@ use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::{About, After, Query};
 use streams::reply::{
-    Claimed, Delivery, Earlier, Entry, GroupInfo, PendingDetail, Reply, StreamFullInfo,
-    StreamSummary,
+    Claimed, Delivery, Earlier, Entry, GroupInfo, IdempotenceInfo, PendingDetail, Reply,
+    StreamFullInfo, StreamSummary,
 };
 
 pub(crate) enum Asked {
@@ -530,22 +530,45 @@ fn refused(refusal: &Refusal) -> String {
     }
 }
 
+/// Nothing of a stream that never knew any.
+fn producers(info: IdempotenceInfo) -> String {
+    let IdempotenceInfo { duration_ms, ids_max, producers_count, ids_count, .. } = info;
+    let IdempotenceInfo { added, duplicates, dropped, .. } = info;
+    if added == 0 {
+        return String::new();
+    }
+    format!(
+        " producers {producers_count} ids {ids_count} added {added} duplicates {duplicates} \
+         dropped {dropped} within {duration_ms} ms and {ids_max}"
+    )
+}
+
 fn summary(summary: &StreamSummary) -> String {
     let StreamSummary { length, blocks_count, tree_nodes_count, entries_added, .. } = summary;
     let StreamSummary { last_id, max_deleted_id, first_id, .. } = summary;
     format!(
         "length {length} blocks {blocks_count} nodes {tree_nodes_count} last-id {last_id} \
-         max-deleted {max_deleted_id} added {entries_added} first-id {first_id}"
+         max-deleted {max_deleted_id} added {entries_added} first-id {first_id}{}",
+        summary.idempotence.map_or_else(|| " unknown producers".to_owned(), producers)
     )
 }
 
 fn group(group: &GroupInfo) -> String {
     let GroupInfo { consumers_count, pending_count, last_delivered_id, .. } = group;
-    let (read, lag) = (or_nil(group.entries_read), or_nil(group.lag));
+    let read = or_nil(group.entries_read);
+    let lag = match (group.lag, group.unread) {
+        (Some(lag), None) => lag.to_string(),
+        (None, Some(unread)) => format!("nil counted {unread}"),
+        both => format!("{both:?}"),
+    };
+    let nacked = match group.nacked_count {
+        Some(0) => String::new(),
+        nacked => format!(" nacked {}", or_nil(nacked)),
+    };
     let name = text(&group.name);
     format!(
         "{name} consumers {consumers_count} pending {pending_count} last {last_delivered_id} \
-         read {read} lag {lag}"
+         read {read} lag {lag}{nacked}"
     )
 }
 

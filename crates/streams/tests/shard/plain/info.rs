@@ -1,17 +1,19 @@
 //! XPENDING and XINFO of the model.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use streams::command::{ReadFrom, ReadGroup};
 use streams::error::Refusal;
 use streams::id::EntryId;
 use streams::query::Query;
 use streams::reply::{
-    ConsumerFullInfo, ConsumerInfo, Entry, GroupFullInfo, GroupInfo, PendingDetail, PendingEntry,
-    PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
+    ConsumerFullInfo, ConsumerInfo, Entry, GroupFullInfo, GroupInfo, IdempotenceInfo,
+    PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo, StreamSummary,
 };
 
 use super::groups::Group;
-use super::{Answer, Model, Stream};
+use super::{Answer, Model, Produced, Stream};
 
 impl Model {
     pub(crate) fn ask_group(&self, now: u64, query: &Query) -> Answer {
@@ -43,13 +45,13 @@ impl Model {
                 let stream = stream_of(key)?;
                 let alive = stream.alive();
                 Reply::Stream(Box::new(StreamInfo {
-                    summary: stream.summary(),
+                    summary: stream.summary(now),
                     groups_count: stream.groups.len() as u64,
                     first: alive.first().cloned(),
                     last: alive.last().cloned(),
                 }))
             }
-            Query::StreamFull { key, count } => stream_of(key)?.full(*count),
+            Query::StreamFull { key, count } => stream_of(key)?.full(now, *count),
             Query::Groups { key } => {
                 let stream = stream_of(key)?;
                 let groups = stream.groups.iter();
@@ -127,7 +129,7 @@ impl Stream {
         }
     }
 
-    fn summary(&self) -> StreamSummary {
+    fn summary(&self, now: u64) -> StreamSummary {
         let keys: Vec<[u8; 16]> = self.nodes.iter().map(|node| bytes_of(node.base)).collect();
         StreamSummary {
             length: self.length(),
@@ -137,6 +139,7 @@ impl Stream {
             max_deleted_id: self.max_deleted,
             entries_added: self.added,
             first_id: self.first(),
+            idempotence: Some(self.produced.info(now)),
         }
     }
 
@@ -148,10 +151,18 @@ impl Stream {
             last_delivered_id: group.last,
             entries_read: group.read,
             lag: self.lag(group),
+            unread: match self.lag(group) {
+                Some(_) => None,
+                None => Some(self.alive().iter().filter(|one| one.id > group.last).count() as u64),
+            },
+            nacked_count: {
+                let released = group.pending.values().filter(|one| one.released.is_some());
+                Some(released.count() as u64)
+            },
         }
     }
 
-    fn full(&self, count: u64) -> Reply<Entry> {
+    fn full(&self, now: u64, count: u64) -> Reply<Entry> {
         let shown = if count == 0 { usize::MAX } else { count as usize };
         let cut = |mut details: Vec<PendingDetail>| {
             details.truncate(shown);
@@ -175,7 +186,27 @@ impl Stream {
                 .collect(),
         });
         let groups = groups.collect();
-        Reply::StreamFull(Box::new(StreamFullInfo { summary: self.summary(), entries, groups }))
+        Reply::StreamFull(Box::new(StreamFullInfo { summary: self.summary(now), entries, groups }))
+    }
+}
+
+impl Produced {
+    fn info(&self, now: u64) -> IdempotenceInfo {
+        let (duration_ms, ids_max) =
+            (self.duration.unwrap_or(86_400_000), self.most.unwrap_or(10_000));
+        let fresh: Vec<_> = self.list.iter().filter(|(at, ..)| at + duration_ms > now).collect();
+        let names: BTreeSet<_> = fresh.iter().map(|(_, one, _)| &one.name).collect();
+        let (producers_count, ids_count) = (names.len() as u64, fresh.len() as u64);
+        let Self { added, duplicates, dropped, .. } = *self;
+        IdempotenceInfo {
+            duration_ms,
+            ids_max,
+            producers_count,
+            ids_count,
+            added,
+            duplicates,
+            dropped,
+        }
     }
 }
 

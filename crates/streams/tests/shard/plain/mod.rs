@@ -47,6 +47,9 @@ pub(crate) struct Produced {
     pub(crate) list: Vec<(u64, Producer, EntryId)>,
     pub(crate) duration: Option<u64>,
     pub(crate) most: Option<u64>,
+    pub(crate) added: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) dropped: u64,
 }
 
 impl Produced {
@@ -58,6 +61,7 @@ impl Produced {
             while self.list.iter().filter(|(_, one, _)| one.name == name).count() > most {
                 let oldest = self.list.iter().position(|(_, one, _)| one.name == name);
                 self.list.remove(oldest.unwrap());
+                self.dropped += 1;
             }
         }
     }
@@ -295,6 +299,7 @@ impl Model {
             stream.produced.tidy(self.now);
             let done = stream.produced.list.iter().find(|(_, one, _)| one == once);
             if let Some((_, _, id)) = done {
+                stream.produced.duplicates += 1;
                 return Ok(Reply::Added(*id));
             }
         }
@@ -303,6 +308,7 @@ impl Model {
         let stream = self.keys.entry(add.key.clone()).or_default();
         stream.append(id, &add.fields);
         if let Some(once) = &add.once {
+            stream.produced.added += 1;
             stream.produced.list.push((self.now, once.clone(), id));
             stream.produced.tidy(self.now);
         }
