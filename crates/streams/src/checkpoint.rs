@@ -36,7 +36,8 @@ impl State {
     /// Takes what changed since the last call. Sealed blocks that are part of it stay readable here
     /// until [`State::release`].
     pub fn checkpoint(&mut self) -> CheckpointParts {
-        let header = Header { clock_ms: self.clock.now_ms, stream_next: self.stream_next };
+        let State { stream_next, settings, .. } = *self;
+        let header = Header { clock_ms: self.clock.now_ms, stream_next, settings };
         let mut parts = CheckpointParts {
             header: stored::put_header(&header),
             dropped_prefixes: std::mem::take(&mut self.dropped_prefixes),
@@ -206,6 +207,7 @@ impl Loader {
         let state = State {
             clock: Stamp { now_ms: header.clock_ms },
             stream_next: header.stream_next,
+            settings: header.settings,
             ..State::default()
         };
         Ok(Self { state, open: None })

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::id::EntryId;
 use crate::query::Query;
+use crate::settings::Settings;
 
 /// A change, ordered by the log. Option rules that need no state (arity, `LIMIT` without `~`, a
 /// malformed id) are settled by whoever builds the command.
@@ -70,6 +71,8 @@ pub enum Command {
     ExpireDue,
     /// WATCH: tells under which number each of these keys is unchanged from now on.
     Watch { keys: Vec<Bytes> },
+    /// What was chosen for all shards, as far as this one has nothing newer.
+    Set(Settings),
     /// What stands between MULTI and EXEC: all of it or nothing.
     Transaction(Transaction),
     /// Stands in for a command whose deadline passed before it was applied: it will never be.
@@ -107,7 +110,9 @@ impl Command {
             Self::Remove { keys } | Self::Watch { keys } => (None, keys, &[]),
             Self::Transaction(_) => (None, &[], &[]),
             Self::ReadGroup(read) => (None, &[], &read.streams),
-            Self::Flush | Self::ExpireDue | Self::Void | Self::Misplaced => (None, &[], &[]),
+            Self::Flush | Self::ExpireDue | Self::Set(_) | Self::Void | Self::Misplaced => {
+                (None, &[], &[])
+            }
         };
         let of_steps = match self {
             Self::Transaction(transaction) => transaction.keys(),

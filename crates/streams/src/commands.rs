@@ -12,6 +12,7 @@ mod keys;
 mod nack;
 mod read_group;
 mod references;
+mod set;
 mod set_id;
 mod trim;
 
@@ -82,6 +83,7 @@ impl Call<'_> {
             Command::Persist { key } => self.persist(key),
             Command::ExpireDue => self.expire_due(),
             Command::Watch { keys } => self.watch(keys),
+            Command::Set(settings) => self.set(*settings),
             // Its steps are run one by one, by `State::apply_steps`.
             Command::Transaction(_) => Ok(Reply::Nil),
             Command::Void => Ok(Reply::Nil),
@@ -95,7 +97,8 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
     let mut needs = match command {
         Command::Add(add) => add::needs(state, add),
         Command::Trim { key, trim } => {
-            state.stream(key).map_or_else(Vec::new, |stream| trim::needs(stream, trim, 0))
+            let trim = state.settings.limited(trim);
+            state.stream(key).map_or_else(Vec::new, |stream| trim::needs(stream, &trim, 0))
         }
         Command::Delete { key, ids }
         | Command::DeleteWith { key, ids, .. }
@@ -120,6 +123,7 @@ pub(crate) fn needs(state: &State, now_ms: u64, command: &Command) -> Vec<BlockK
         | Command::Watch { .. }
         | Command::Transaction(_)
         | Command::Flush
+        | Command::Set(_)
         | Command::Expire { .. }
         | Command::Persist { .. }
         | Command::ExpireDue

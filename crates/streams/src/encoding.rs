@@ -9,4 +9,5 @@ mod reply;
 
 pub use batch::{Batch, Run};
 
+pub(crate) use keys::read_settings;
 pub(crate) use reply::{put_reply, read_reply};

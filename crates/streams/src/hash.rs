@@ -8,6 +8,7 @@ use crate::encoding::put_reply;
 use crate::group::{Group, Owner};
 use crate::id::EntryId;
 use crate::idempotence::Idempotence;
+use crate::settings::Settings;
 use crate::state::State;
 use crate::stream::{Marks, Stream};
 
@@ -19,6 +20,10 @@ impl State {
         let mut hasher = Hasher::default();
         hasher.buffer.put_number(self.clock.now_ms);
         hasher.buffer.put_number(self.stream_next);
+        if self.settings != Settings::default() {
+            hasher.buffer.put_raw(b"settings");
+            self.settings.numbers().into_iter().for_each(|it| hasher.buffer.put_number(it));
+        }
         hasher.buffer.put_size(self.streams.len());
         for stream in self.streams.values() {
             hasher.stream(stream);

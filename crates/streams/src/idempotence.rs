@@ -13,8 +13,9 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 use crate::chunks::ChunkMap;
 use crate::id::EntryId;
-use crate::limits::{IDEMPOTENCE_BYTES_MAX, IDEMPOTENCE_IDS_MAX, IDEMPOTENCE_MS_MAX};
+use crate::limits::IDEMPOTENCE_BYTES_MAX;
 use crate::reply::IdempotenceInfo;
+use crate::settings::Settings;
 
 /// Ids in a chunk, the unit in which a checkpoint writes them.
 pub(crate) const IDEMPOTENCE_CHUNK_ITEMS: usize = 64;
@@ -77,10 +78,12 @@ impl Idempotence {
         self.number_next > 0 || self.duration_ms.is_some() || self.ids_max.is_some()
     }
 
-    pub(crate) fn window(&self) -> Window {
+    /// Its own, where XCFGSET gave it one.
+    pub(crate) fn window(&self, settings: &Settings) -> Window {
+        let shared = settings.window();
         Window {
-            duration_ms: self.duration_ms.unwrap_or(IDEMPOTENCE_MS_MAX),
-            ids_max: self.ids_max.unwrap_or(IDEMPOTENCE_IDS_MAX),
+            duration_ms: self.duration_ms.unwrap_or(shared.duration_ms),
+            ids_max: self.ids_max.unwrap_or(shared.ids_max),
         }
     }
 
@@ -96,7 +99,14 @@ impl Idempotence {
     }
 
     /// Remembers an entry, and forgets the oldest for it where there is no room.
-    pub(crate) fn remember(&mut self, producer: &[u8], id: &[u8], entry: EntryId, now_ms: u64) {
+    pub(crate) fn remember(
+        &mut self,
+        producer: &[u8],
+        id: &[u8],
+        entry: EntryId,
+        now_ms: u64,
+        window: Window,
+    ) {
         // Copies: the bytes at hand are slices of a whole batch.
         let (producer, id) = (Bytes::copy_from_slice(producer), Bytes::copy_from_slice(id));
         let one = Remembered { added_ms: now_ms, producer: producer.clone(), id, entry };
@@ -105,20 +115,19 @@ impl Idempotence {
         self.added = self.added.saturating_add(1);
         self.index(number, &one);
         self.list.insert(number, one);
-        self.bound(&producer);
+        self.bound(&producer, window);
         while self.bytes > IDEMPOTENCE_BYTES_MAX && self.list.len() > 1 {
             self.drop_oldest();
         }
     }
 
     /// Forgets what is over the number of ids, of each producer.
-    pub(crate) fn bound_all(&mut self) {
+    pub(crate) fn bound_all(&mut self, window: Window) {
         let producers: Vec<Bytes> = self.producers.keys().cloned().collect();
-        producers.iter().for_each(|producer| self.bound(producer));
+        producers.iter().for_each(|producer| self.bound(producer, window));
     }
 
-    fn bound(&mut self, producer: &[u8]) {
-        let ids_max = self.window().ids_max;
+    fn bound(&mut self, producer: &[u8], Window { ids_max, .. }: Window) {
         while let Some(of) = self.producers.get(producer)
             && of.by_number.len() as u64 > ids_max
             && let Some((number, _)) = of.by_number.first_key_value()
@@ -136,8 +145,7 @@ impl Idempotence {
     }
 
     /// Forgets what is too old.
-    pub(crate) fn expire(&mut self, now_ms: u64) {
-        let duration_ms = self.window().duration_ms;
+    pub(crate) fn expire(&mut self, now_ms: u64, Window { duration_ms, .. }: Window) {
         while let Some((number, one)) = self.list.first()
             && is_over(one, duration_ms, now_ms)
         {
@@ -146,8 +154,7 @@ impl Idempotence {
     }
 
     /// How many producers and ids are remembered at a time.
-    pub(crate) fn tracked(&self, now_ms: u64) -> (u64, u64) {
-        let duration_ms = self.window().duration_ms;
+    pub(crate) fn tracked(&self, now_ms: u64, duration_ms: u64) -> (u64, u64) {
         let over = self.list.iter().take_while(|(_, one)| is_over(one, duration_ms, now_ms));
         let over = over.count();
         let first = self.list.iter().nth(over).map_or(u64::MAX, |(number, _)| *number);
@@ -159,9 +166,9 @@ impl Idempotence {
     }
 
     /// What XINFO says of it.
-    pub(crate) fn info(&self, now_ms: u64) -> IdempotenceInfo {
-        let Window { duration_ms, ids_max } = self.window();
-        let (producers_count, ids_count) = self.tracked(now_ms);
+    pub(crate) fn info(&self, settings: &Settings, now_ms: u64) -> IdempotenceInfo {
+        let Window { duration_ms, ids_max } = self.window(settings);
+        let (producers_count, ids_count) = self.tracked(now_ms, duration_ms);
         let Self { added, duplicates, dropped, .. } = *self;
         IdempotenceInfo {
             duration_ms,
@@ -229,35 +236,39 @@ pub fn id_of_fields(fields: &[Bytes]) -> Bytes {
 mod tests {
     use super::*;
 
+    const WINDOW: Window = Window { duration_ms: 86_400_000, ids_max: 10_000 };
+
     fn id(number: u64) -> Bytes {
         Bytes::from(number.to_string())
     }
 
     #[test]
     fn the_oldest_of_a_producer_goes_first_and_is_counted() {
-        let mut all = Idempotence { ids_max: Some(2), ..Idempotence::default() };
+        let window = Window { ids_max: 2, ..WINDOW };
+        let mut all = Idempotence::default();
         for number in 0..3 {
-            all.remember(b"p", &id(number), EntryId::new(number, 0), number);
-            all.remember(b"q", &id(number), EntryId::new(number, 1), number);
+            all.remember(b"p", &id(number), EntryId::new(number, 0), number, window);
+            all.remember(b"q", &id(number), EntryId::new(number, 1), number, window);
         }
         assert_eq!(all.find(b"p", b"0"), None);
         assert_eq!(all.find(b"p", b"1"), Some(EntryId::new(1, 0)));
         assert_eq!(all.find(b"q", b"2"), Some(EntryId::new(2, 1)));
-        assert_eq!((all.added, all.dropped, all.tracked(2)), (6, 2, (2, 4)));
+        assert_eq!((all.added, all.dropped, all.tracked(2, window.duration_ms)), (6, 2, (2, 4)));
     }
 
     #[test]
     fn what_is_too_old_is_forgotten_and_not_counted_as_dropped() {
-        let mut all = Idempotence { duration_ms: Some(10), ..Idempotence::default() };
-        all.remember(b"p", b"a", EntryId::new(1, 0), 100);
-        all.remember(b"q", b"b", EntryId::new(2, 0), 105);
+        let window = Window { duration_ms: 10, ..WINDOW };
+        let mut all = Idempotence::default();
+        all.remember(b"p", b"a", EntryId::new(1, 0), 100, window);
+        all.remember(b"q", b"b", EntryId::new(2, 0), 105, window);
         assert_eq!(
-            (all.tracked(109), all.tracked(110), all.tracked(115)),
+            (all.tracked(109, 10), all.tracked(110, 10), all.tracked(115, 10)),
             ((2, 2), (1, 1), (0, 0))
         );
-        all.expire(110);
+        all.expire(110, window);
         assert_eq!((all.find(b"p", b"a"), all.find(b"q", b"b")), (None, Some(EntryId::new(2, 0))));
-        all.expire(115);
+        all.expire(115, window);
         assert_eq!((all.dropped, all.bytes, all.producers.len(), all.list.len()), (0, 0, 0, 0));
     }
 
@@ -267,11 +278,11 @@ mod tests {
         let big = vec![b'x'; usize::try_from(IDEMPOTENCE_BYTES_MAX / 4).unwrap()];
         for number in 0..6 {
             let producer = [&big[..], &[number]].concat();
-            all.remember(&producer, b"a", EntryId::new(1, 0), 1);
+            all.remember(&producer, b"a", EntryId::new(1, 0), 1, WINDOW);
             assert!(all.bytes <= IDEMPOTENCE_BYTES_MAX);
         }
         assert_eq!((all.list.len(), all.dropped), (3, 3));
-        all.remember(&vec![b'y'; 5 * big.len()], b"a", EntryId::new(2, 0), 1);
+        all.remember(&vec![b'y'; 5 * big.len()], b"a", EntryId::new(2, 0), 1, WINDOW);
         assert_eq!((all.list.len(), all.dropped), (1, 6));
     }
 

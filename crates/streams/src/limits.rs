@@ -2,14 +2,21 @@
 //! change of one is a change of the format.
 
 /// Entries in a block; Redis's `stream-node-max-entries`. Visible in `~` trimming.
-pub const BLOCK_ENTRIES_MAX: usize = 100;
+pub const BLOCK_ENTRIES_DEFAULT: u64 = 100;
+
+/// The most that may be chosen: which entries of a block are deleted stands in so many bits.
+pub const BLOCK_ENTRIES_MAX: usize = 128;
 
 /// Bytes in a block; Redis's `stream-node-max-bytes`. Visible in `~` trimming.
-pub const BLOCK_BYTES_MAX: usize = 4096;
+pub const BLOCK_BYTES_DEFAULT: u64 = 4096;
 
-/// What `~` trimming removes at most in one call when no LIMIT is given: 100 blocks' worth, as
-/// Redis does.
-pub const TRIM_ENTRIES_MAX_DEFAULT: u64 = 100 * BLOCK_ENTRIES_MAX as u64;
+/// The most that may be chosen: a block is read whole for one entry of it, and the open one of a
+/// stream is written whole by each checkpoint.
+pub const BLOCK_BYTES_MAX: u64 = 1 << 20;
+
+/// Blocks' worth of entries that `~` trimming removes at most in one call when no LIMIT is given;
+/// Redis's.
+pub const TRIM_BLOCKS_MAX_DEFAULT: u64 = 100;
 
 /// Entries that one read delivers at most, whatever COUNT says: their blocks are in memory at once.
 pub const READ_ENTRIES_MAX: u64 = 1_000_000;

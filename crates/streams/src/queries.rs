@@ -3,6 +3,7 @@
 mod info;
 mod keys;
 mod pending;
+mod unread;
 
 use bytes::Bytes;
 
@@ -42,9 +43,9 @@ pub(crate) fn answer(view: View<'_>, blocks: &Blocks, query: &Query) -> Outcome 
             };
             pending::range(view, key, group, view.now_ms(), &range)?
         }
-        Query::Stream { key } => info::stream(stream_of(key)?, view.now_ms()),
+        Query::Stream { key } => info::stream(view, stream_of(key)?),
         Query::StreamFull { key, count } => {
-            info::stream_full(stream_of(key)?, blocks, view.now_ms(), *count)?
+            info::stream_full(view, stream_of(key)?, blocks, *count)?
         }
         Query::Groups { key } => info::groups(stream_of(key)?, blocks)?,
         Query::Consumers { key, group } => {
@@ -99,13 +100,13 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
         Query::StreamFull { key, count } => match state.stream(key) {
             Some(stream) => {
                 let mut needs = info::full_walk(*count).needs(stream, 1);
-                needs.extend(info::needs_to_count(stream));
+                needs.extend(unread::needs(stream));
                 needs
             }
             None => Vec::new(),
         },
         Query::Groups { key } => {
-            state.stream(key).map_or_else(Vec::new, |one| info::needs_to_count(one).collect())
+            state.stream(key).map_or_else(Vec::new, |stream| unread::needs(stream))
         }
         Query::Length { .. }
         | Query::PendingSummary { .. }

@@ -18,6 +18,7 @@ use crate::query::Query;
 use crate::reply::{Entry, EntryRef, Reply};
 use crate::resolve;
 use crate::sessions::Sessions;
+use crate::settings::Settings;
 use crate::stream::{Changed, Stream};
 
 /// One shard's streams, groups and sessions.
@@ -36,6 +37,7 @@ pub struct State {
     /// Streams that expire, by the last millisecond of each.
     pub(crate) expiring: BTreeSet<(u64, StreamNumber)>,
     pub(crate) stream_next: u64,
+    pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     /// Streams that changed since the last checkpoint; may name one that is gone.
     pub(crate) changed: Vec<StreamNumber>,
@@ -152,6 +154,11 @@ impl State {
     /// The greatest stamp applied.
     pub fn clock(&self) -> Stamp {
         self.clock
+    }
+
+    /// What was chosen of how it behaves.
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Whether any key has a time at which it expires.

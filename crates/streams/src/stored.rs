@@ -2,7 +2,8 @@
 //! said otherwise, names and texts are a length and bytes.
 //!
 //! ```text
-//! header         1 | clock ms | next stream number
+//! header         1 or 2 | clock ms | next stream number | in 2: settings
+//!   settings     revision | entries, bytes of a block | idempotence: ms, ids
 //! stream         1 or 2 | key | length | last id | greatest deleted id | entries added | rewound
 //!                | next block, group number | in 2: idempotence
 //!   idempotence  duration ms? | ids a producer? | next number | added | duplicates | dropped
@@ -28,6 +29,7 @@ use bytes::Bytes;
 
 use crate::block::{Block, OpenBlock};
 use crate::code::{Put, Reader};
+use crate::encoding::read_settings;
 use crate::encoding::{put_reply, read_reply};
 use crate::error::Fault;
 use crate::group::{Consumer, ConsumerNumber, Group, GroupNumber, Owner, Pending};
@@ -35,9 +37,12 @@ use crate::id::{BlockNumber, EntryId, StreamNumber};
 use crate::idempotence::{Idempotence, Remembered};
 use crate::limits::BLOCK_ENTRIES_MAX;
 use crate::sessions::Session;
+use crate::settings::Settings;
 use crate::stream::{Marks, Meta, Stream, Tail};
 
 const VERSION: u8 = 1;
+/// Of a header where settings were chosen.
+const VERSION_SETTINGS: u8 = 2;
 /// Of a stream that knows producers.
 const VERSION_PRODUCERS: u8 = 2;
 /// Of a pending chunk in which an entry has marks.
@@ -47,18 +52,29 @@ const VERSION_MARKED: u8 = 2;
 pub(crate) struct Header {
     pub(crate) clock_ms: u64,
     pub(crate) stream_next: u64,
+    pub(crate) settings: Settings,
 }
 
 pub(crate) fn put_header(header: &Header) -> Bytes {
-    let mut to = vec![VERSION];
+    let chosen = header.settings != Settings::default();
+    let mut to = vec![if chosen { VERSION_SETTINGS } else { VERSION }];
     to.put_number(header.clock_ms);
     to.put_number(header.stream_next);
+    if chosen {
+        header.settings.numbers().into_iter().for_each(|number| to.put_number(number));
+    }
     Bytes::from(to)
 }
 
 pub(crate) fn read_header(value: &Bytes) -> Result<Header, Fault> {
-    Reader::whole(value, "header", VERSION, |from| {
-        Ok(Header { clock_ms: from.number()?, stream_next: from.number()? })
+    let version = value.first().copied().filter(|version| *version == VERSION_SETTINGS);
+    Reader::whole(value, "header", version.unwrap_or(VERSION), |from| {
+        let (clock_ms, stream_next) = (from.number()?, from.number()?);
+        let settings = match version {
+            Some(_) => read_settings(from)?,
+            None => Settings::default(),
+        };
+        Ok(Header { clock_ms, stream_next, settings })
     })
 }
 

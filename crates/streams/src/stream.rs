@@ -23,7 +23,8 @@ use crate::error::Fault;
 use crate::group::{Group, GroupNumber};
 use crate::id::{BlockKey, BlockNumber, EntryId, StreamNumber};
 use crate::idempotence::Idempotence;
-use crate::limits::{BLOCK_BYTES_MAX, BLOCK_ENTRIES_MAX};
+use crate::limits::BLOCK_ENTRIES_MAX;
+use crate::settings::Settings;
 use crate::{listpack, parts};
 
 /// Sealed blocks in a chunk of the index.
@@ -313,9 +314,9 @@ impl Stream {
     }
 
     /// Appends an entry, whose id is above the last. Returns whether a block was sealed.
-    pub(crate) fn append(&mut self, id: EntryId, fields: &[Bytes]) -> bool {
+    pub(crate) fn append(&mut self, id: EntryId, fields: &[Bytes], settings: &Settings) -> bool {
         let sealed = match &self.tail {
-            Some(tail) if tail.is_full_for(id, fields) => self.seal(),
+            Some(tail) if tail.is_full_for(id, fields, settings) => self.seal(),
             _ => false,
         };
         match &mut self.tail {
@@ -497,29 +498,6 @@ impl Stream {
         }
     }
 
-    /// How many entries there are after an id. Looks into one block at most, that of
-    /// [`Stream::cut_by`].
-    pub(crate) fn count_after(&self, blocks: &Blocks, id: EntryId) -> Result<u64, Fault> {
-        let mut count = 0;
-        for span in self.spans_from(id) {
-            if span.first() > id {
-                count += u64::from(span.live);
-            } else if span.last() > id {
-                self.visit(blocks, &span, true, |entry| {
-                    count += u64::from(entry.id > id);
-                    entry.id > id
-                })?;
-            }
-        }
-        Ok(count)
-    }
-
-    /// The block that has entries up to an id and after it, if it isn't in the state.
-    pub(crate) fn cut_by(&self, id: EntryId) -> Option<BlockKey> {
-        let cut = |span: &Span<'_>| span.first() <= id && span.last() > id;
-        self.is_absent(&self.spans_from(id).next().filter(cut)?)
-    }
-
     /// How many entries a group has not read, where that can be told.
     pub(crate) fn lag(&self, group: &Group) -> Option<u64> {
         if self.entries_added == 0 || self.length == 0 {
@@ -550,10 +528,10 @@ impl Tail {
 
     /// Whether the next entry begins a block of its own: as in Redis, and where its id would not
     /// ascend inside this one (after XSETID moved the stream back over deleted ids).
-    fn is_full_for(&self, id: EntryId, fields: &[Bytes]) -> bool {
+    fn is_full_for(&self, id: EntryId, fields: &[Bytes], settings: &Settings) -> bool {
         let texts: usize = fields.iter().map(Bytes::len).sum();
-        self.listpack_bytes as usize + texts >= BLOCK_BYTES_MAX
-            || usize::from(self.open.entries_count()) >= BLOCK_ENTRIES_MAX
+        u64::from(self.listpack_bytes) + texts as u64 >= settings.block_bytes()
+            || usize::from(self.open.entries_count()) >= settings.block_entries()
             || id <= self.open.last()
     }
 

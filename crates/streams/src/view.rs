@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::id::StreamNumber;
+use crate::settings::Settings;
 use crate::state::State;
 use crate::stream::Stream;
 
@@ -22,6 +23,10 @@ impl State {
 impl<'a> View<'a> {
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    pub(crate) fn settings(&self) -> &'a Settings {
+        &self.state.settings
     }
 
     pub(crate) fn stream(&self, key: &[u8]) -> Option<&'a Stream> {

@@ -6,11 +6,13 @@ use crate::error::Refusal;
 use crate::event::Event;
 use crate::id::{BlockKey, EntryId};
 use crate::reply::Reply;
+use crate::settings::Settings;
 use crate::state::State;
 use crate::stream::Stream;
 
 impl Call<'_> {
     pub(super) fn add(&mut self, add: &Add) -> Outcome {
+        let settings = self.state.settings;
         let stream = match self.state.stream_mut(&add.key) {
             Some(stream) => stream,
             None if add.must_exist => return Ok(Reply::Nil),
@@ -20,16 +22,17 @@ impl Call<'_> {
                 self.state.add_stream(&add.key)
             }
         };
-        if let Some(done) = stream.done_before(add, self.now_ms) {
+        if let Some(done) = stream.done_before(add, &settings, self.now_ms) {
             return Ok(Reply::Added(done));
         }
         let id = next_id(stream.last_id, self.now_ms, add.id)?;
         if let Some(once) = &add.once {
-            stream.idempotence.remember(&once.name, &once.id, id, self.now_ms);
+            let window = stream.idempotence.window(&settings);
+            stream.idempotence.remember(&once.name, &once.id, id, self.now_ms, window);
         }
-        let sealed = stream.append(id, &add.fields);
+        let sealed = stream.append(id, &add.fields, &settings);
         let trimmed = match &add.trim {
-            Some(trim) => stream.trim(self.blocks, trim)?,
+            Some(trim) => stream.trim(self.blocks, &settings.limited(trim))?,
             None => 0,
         };
         self.events.push(Event::Added { key: add.key.clone(), id });
@@ -46,9 +49,9 @@ impl Call<'_> {
 
 impl Stream {
     /// The entry that a producer has added already.
-    fn done_before(&mut self, add: &Add, now_ms: u64) -> Option<EntryId> {
+    fn done_before(&mut self, add: &Add, settings: &Settings, now_ms: u64) -> Option<EntryId> {
         let once = add.once.as_ref()?;
-        self.idempotence.expire(now_ms);
+        self.idempotence.expire(now_ms, self.idempotence.window(settings));
         let done = self.idempotence.find(&once.name, &once.id)?;
         self.idempotence.duplicates = self.idempotence.duplicates.saturating_add(1);
         self.changed.meta = true;
@@ -58,7 +61,7 @@ impl Stream {
 
 pub(super) fn needs(state: &State, add: &Add) -> Vec<BlockKey> {
     match (&add.trim, state.stream(&add.key)) {
-        (Some(wanted), Some(stream)) => trim::needs(stream, wanted, 1),
+        (Some(wanted), Some(stream)) => trim::needs(stream, &state.settings.limited(wanted), 1),
         _ => Vec::new(),
     }
 }

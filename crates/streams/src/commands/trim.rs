@@ -8,15 +8,15 @@ use crate::command::{Keep, References, Trim};
 use crate::error::Fault;
 use crate::event::Event;
 use crate::id::{BlockKey, BlockNumber, EntryId};
-use crate::limits::TRIM_ENTRIES_MAX_DEFAULT;
 use crate::reading::Looked;
 use crate::reply::Reply;
 use crate::stream::{Span, Stream};
 
 impl Call<'_> {
     pub(super) fn trim(&mut self, key: &Bytes, trim: &Trim) -> Outcome {
+        let trim = self.state.settings.limited(trim);
         let Some(stream) = self.state.stream_mut(key) else { return Ok(Reply::Count(0)) };
-        let trimmed = stream.trim(self.blocks, trim)?;
+        let trimmed = stream.trim(self.blocks, &trim)?;
         if trimmed > 0 {
             self.events.push(Event::Trimmed { key: key.clone() });
             self.state.dirty.bytes += 64;
@@ -35,10 +35,8 @@ enum Head {
 impl Trim {
     fn limit(&self) -> u64 {
         match self.limit {
-            _ if !self.approximate => u64::MAX,
-            None => TRIM_ENTRIES_MAX_DEFAULT,
-            Some(0) => u64::MAX,
-            Some(limit) => limit,
+            Some(limit) if self.approximate && limit > 0 => limit,
+            _ => u64::MAX,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::command::{Command, ExpireOnly, Step, Transaction, When};
 use crate::error::Fault;
 use crate::query::{About, Query};
 use crate::reply::Reply;
+use crate::settings::Settings;
 
 use super::reply::Coded;
 
@@ -19,6 +20,7 @@ mod command_tag {
     pub(super) const FLUSH: u8 = 65;
     pub(super) const WATCH: u8 = 66;
     pub(super) const TRANSACTION: u8 = 67;
+    pub(super) const SET: u8 = 68;
 }
 
 /// The first byte of a query. Never used again for something else.
@@ -77,6 +79,10 @@ pub(super) fn put_command(to: &mut Vec<u8>, command: &Command) {
             to.put_u8(command_tag::WATCH);
             to.put_list(keys, |to, key| to.put_bytes(key));
         }
+        Command::Set(settings) => {
+            to.put_u8(command_tag::SET);
+            settings.numbers().into_iter().for_each(|number| to.put_number(number));
+        }
         Command::Transaction(transaction) => {
             to.put_u8(command_tag::TRANSACTION);
             to.put_list(&transaction.watched, |to, (key, number)| {
@@ -110,12 +116,21 @@ pub(super) fn read_command(tag: u8, from: &mut Reader) -> Result<Command, Fault>
         }
         command_tag::FLUSH => Command::Flush,
         command_tag::WATCH => Command::Watch { keys: from.list(Reader::bytes)? },
+        command_tag::SET => Command::Set(read_settings(from)?),
         command_tag::TRANSACTION => Command::Transaction(Transaction {
             watched: from.list(|from| Ok((from.bytes()?, from.option(Reader::number)?)))?,
             steps: from.list(read_step)?,
         }),
         _ => return Err(from.damaged("unknown command")),
     })
+}
+
+pub(crate) fn read_settings(from: &mut Reader) -> Result<Settings, Fault> {
+    let mut numbers = [0; 5];
+    for number in &mut numbers {
+        *number = from.number()?;
+    }
+    Ok(Settings::from_numbers(numbers))
 }
 
 fn put_step(to: &mut Vec<u8>, step: &Step) {

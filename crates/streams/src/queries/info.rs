@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
+use super::unread::Unread;
 use super::{Answer, refs};
 use crate::block::Blocks;
-use crate::error::{Fault, Refusal};
+use crate::error::Refusal;
 use crate::group::{Consumer, Group};
-use crate::id::{BlockKey, EntryId};
+use crate::id::EntryId;
 use crate::limits::READ_ENTRIES_MAX;
 use crate::reading::{Budget, Walk};
 use crate::reply::{
@@ -14,11 +15,12 @@ use crate::reply::{
     StreamFullInfo, StreamInfo, StreamSummary,
 };
 use crate::stream::Stream;
+use crate::view::View;
 
-pub(super) fn stream(stream: &Stream, now_ms: u64) -> Reply<EntryRef> {
+pub(super) fn stream(view: View<'_>, stream: &Stream) -> Reply<EntryRef> {
     let edge = |id: EntryId| (stream.length > 0).then_some(EntryRef { stream: stream.number, id });
     Reply::Stream(Box::new(StreamInfo {
-        summary: summary(stream, now_ms),
+        summary: summary(view, stream),
         groups_count: stream.groups.len() as u64,
         first: edge(stream.first_id()),
         last: edge(stream.last_live_id()),
@@ -29,20 +31,24 @@ pub(super) fn full_walk(count: u64) -> Walk {
     Walk::range(EntryId::MIN, EntryId::MAX, false, count)
 }
 
-pub(super) fn stream_full(stream: &Stream, blocks: &Blocks, now_ms: u64, count: u64) -> Answer {
+pub(super) fn stream_full(view: View<'_>, stream: &Stream, blocks: &Blocks, count: u64) -> Answer {
     let ids = full_walk(count).ids(stream, blocks, &mut Budget::unbounded())?;
     let shown = if count == 0 { READ_ENTRIES_MAX } else { count.min(READ_ENTRIES_MAX) };
-    let shown = usize::try_from(shown).unwrap_or(usize::MAX);
-    let groups = stream.groups.iter();
-    let groups = groups.map(|(name, group)| group_full(stream, blocks, name, group, shown));
+    let each = usize::try_from(shown).unwrap_or(usize::MAX);
+    let mut shown = Shown { each, left: usize::try_from(READ_ENTRIES_MAX).unwrap_or(usize::MAX) };
+    let unread = Unread::count(stream, blocks)?;
+    let groups = stream.groups.iter().map(|(name, group)| {
+        let info = group_info(stream, &unread, name, group);
+        group_full(info, group, &mut shown)
+    });
     Ok(Reply::StreamFull(Box::new(StreamFullInfo {
-        summary: summary(stream, now_ms),
+        summary: summary(view, stream),
         entries: refs(stream, ids),
-        groups: groups.collect::<Result<_, Fault>>()?,
+        groups: groups.collect(),
     })))
 }
 
-fn summary(stream: &Stream, now_ms: u64) -> StreamSummary {
+fn summary(view: View<'_>, stream: &Stream) -> StreamSummary {
     let bases = stream.spans_from(EntryId::MIN).map(|span| span.base);
     let (blocks_count, tree_nodes_count) = count_nodes(bases);
     StreamSummary {
@@ -53,7 +59,7 @@ fn summary(stream: &Stream, now_ms: u64) -> StreamSummary {
         max_deleted_id: stream.max_deleted_id,
         entries_added: stream.entries_added,
         first_id: stream.first_id(),
-        idempotence: Some(stream.idempotence.info(now_ms)),
+        idempotence: Some(stream.idempotence.info(view.settings(), view.now_ms())),
     }
 }
 
@@ -99,15 +105,10 @@ fn edge_nodes(upper: Option<usize>, lower: usize) -> u64 {
 }
 
 pub(super) fn groups(stream: &Stream, blocks: &Blocks) -> Answer {
+    let unread = Unread::count(stream, blocks)?;
     let groups = stream.groups.iter();
-    let groups = groups.map(|(name, group)| group_info(stream, blocks, name, group));
-    Ok(Reply::Groups(groups.collect::<Result<_, Fault>>()?))
-}
-
-/// The blocks in which groups stand whose lag has to be counted.
-pub(super) fn needs_to_count(stream: &Stream) -> impl Iterator<Item = BlockKey> {
-    let unknown = stream.groups.values().filter(|group| stream.lag(group).is_none());
-    unknown.filter_map(|group| stream.cut_by(group.last_id))
+    let groups = groups.map(|(name, group)| group_info(stream, &unread, name, group));
+    Ok(Reply::Groups(groups.collect()))
 }
 
 pub(super) fn consumers(
@@ -132,36 +133,35 @@ fn by_name(group: &Group) -> impl Iterator<Item = &Consumer> {
     group.names.values().filter_map(|number| group.consumers.get(number))
 }
 
-fn group_info(
-    stream: &Stream,
-    blocks: &Blocks,
-    name: &Bytes,
-    group: &Group,
-) -> Result<GroupInfo, Fault> {
+fn group_info(stream: &Stream, unread: &Unread, name: &Bytes, group: &Group) -> GroupInfo {
     let lag = stream.lag(group);
-    let unread = match lag {
-        Some(_) => None,
-        None => Some(stream.count_after(blocks, group.last_id)?),
-    };
-    Ok(GroupInfo {
+    GroupInfo {
         name: name.clone(),
         consumers_count: group.consumers.len() as u64,
         pending_count: group.pending.len() as u64,
         last_delivered_id: group.last_id,
         entries_read: group.entries_read,
         lag,
-        unread,
+        unread: if lag.is_none() { unread.of(group) } else { None },
         nacked_count: Some(group.released_count()),
-    })
+    }
 }
 
-fn group_full(
-    stream: &Stream,
-    blocks: &Blocks,
-    name: &Bytes,
-    group: &Group,
-    shown: usize,
-) -> Result<GroupFullInfo, Fault> {
+/// How much of what is pending is shown: of each list, and of all that are left.
+struct Shown {
+    each: usize,
+    left: usize,
+}
+
+impl Shown {
+    fn take(&mut self, details: impl Iterator<Item = PendingDetail>) -> Vec<PendingDetail> {
+        let taken: Vec<PendingDetail> = details.take(self.each.min(self.left)).collect();
+        self.left -= taken.len();
+        taken
+    }
+}
+
+fn group_full(info: GroupInfo, group: &Group, shown: &mut Shown) -> GroupFullInfo {
     let detail = |id: &EntryId| {
         let pending = group.pending.get(id)?;
         let consumer = group.owner_name(pending);
@@ -172,18 +172,16 @@ fn group_full(
             deliveries: pending.deliveries,
         })
     };
+    let pending = shown.take(group.pending.iter().filter_map(|(id, _)| detail(id)));
     let consumer_full = |consumer: &Consumer| ConsumerFullInfo {
         name: consumer.name.clone(),
         seen_ms: consumer.last_seen_ms(),
         active_ms: consumer.active_ms,
         pending_count: consumer.pending.len() as u64,
-        pending: consumer.pending.iter().filter_map(detail).take(shown).collect(),
+        pending: shown.take(consumer.pending.iter().filter_map(detail)),
     };
-    Ok(GroupFullInfo {
-        info: group_info(stream, blocks, name, group)?,
-        pending: group.pending.iter().filter_map(|(id, _)| detail(id)).take(shown).collect(),
-        consumers: by_name(group).map(consumer_full).collect(),
-    })
+    let consumers = by_name(group).map(consumer_full).collect();
+    GroupFullInfo { info, pending, consumers }
 }
 
 #[cfg(test)]

@@ -136,11 +136,12 @@ fn a_decoded_batch_is_slices_of_its_bytes() {
 }
 
 /// Every checkpoint that has to be read.
-const CHECKPOINTS: [&str; 4] = [
+const CHECKPOINTS: [&str; 5] = [
     "checkpoint.txt",
     "checkpoint_expiring.txt",
     "checkpoint_watched.txt",
     "checkpoint_marked.txt",
+    "checkpoint_settings.txt",
 ];
 
 #[test]
@@ -149,6 +150,7 @@ fn checkpoints() {
     check_checkpoint("checkpoint_expiring.txt", samples::keys::expiring());
     check_checkpoint("checkpoint_watched.txt", samples::keys::watched());
     check_checkpoint("checkpoint_marked.txt", samples::state_marked());
+    check_checkpoint("checkpoint_settings.txt", samples::keys::settled());
 }
 
 fn check_checkpoint(name: &str, mut state: State) {

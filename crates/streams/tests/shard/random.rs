@@ -2,6 +2,7 @@
 
 use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
+use streams::Settings;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
     NackMode, Producer, ReadFrom, ReadGroup, References, Step as Taken, Transaction, Trim, When,
@@ -233,6 +234,17 @@ impl Script {
         Command::Copy { key, to, replace: self.coin() }
     }
 
+    fn set(&self) -> Command {
+        let any = |of: &[u64]| of[self.below(of.len() as u64) as usize];
+        Command::Set(Settings {
+            revision: self.below(6),
+            block_entries_max: any(&[0, 1, 3, 10, 100, 128, 1000]),
+            block_bytes_max: any(&[0, 1, 300, 4096, 10_000]),
+            idempotence_ms: any(&[5, 50, 86_400_000]),
+            idempotence_ids_max: any(&[1, 3, 10_000]),
+        })
+    }
+
     /// Without numbers of WATCH: which they are is not the model's business.
     fn transaction(&self) -> Command {
         let step = |_| match self.coin() {
@@ -308,6 +320,7 @@ impl Script {
             42 => Command::Rename { key, to: self.key(), only_new: self.coin() },
             43 => self.copy(key),
             44 if self.below(4) == 0 => Command::Flush,
+            47 if self.coin() => self.set(),
             45 | 46 => self.transaction(),
             38 if self.coin() => Command::Misplaced,
             38 => Command::Configure {

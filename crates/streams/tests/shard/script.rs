@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use streams::Settings;
 use streams::command::{
     Add, AddId, AutoClaim, Claim, Command, Delivered, ExpireOnly, GroupStart, Keep, Most, Nack,
     NackMode, Producer, ReadFrom, ReadGroup, References, Step, Transaction, Trim, When,
@@ -126,6 +127,7 @@ impl Words {
             "watch" => return Command::Watch { keys: self.0.drain(..).map(Bytes::from).collect() },
             "multi" => return Command::Transaction(self.transaction()),
             "tick" => return Command::ExpireDue,
+            "set" => return Command::Set(self.settings()),
             "del" => {
                 return Command::Remove { keys: self.0.drain(..).map(Bytes::from).collect() };
             }
@@ -182,6 +184,21 @@ impl Words {
                 just_id: self.take("justid"),
             }),
             _ => self.key_command(name, key),
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let default = Settings::default();
+        Settings {
+            revision: self.number(),
+            block_entries_max: self
+                .after("entries", Self::number)
+                .unwrap_or(default.block_entries_max),
+            block_bytes_max: self.after("bytes", Self::number).unwrap_or(default.block_bytes_max),
+            idempotence_ms: self.after("duration", Self::number).unwrap_or(default.idempotence_ms),
+            idempotence_ids_max: self
+                .after("ids", Self::number)
+                .unwrap_or(default.idempotence_ids_max),
         }
     }
 

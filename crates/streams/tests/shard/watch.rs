@@ -15,11 +15,16 @@ fn key() -> Bytes {
     Bytes::from_static(b"s")
 }
 
-/// Everything that can be asked about the key.
+/// Everything that can be asked about the key, but for what is remembered of producers: the time
+/// that passes changes that, and no command.
 fn contents(shard: &Stored, stamp: Stamp) -> [Reply<Entry>; 2] {
     let full = Query::StreamFull { key: key(), count: 0 };
     let time = Query::Lifetime { key: key(), absolute: true, in_ms: true };
-    [shard.answer(stamp, &full), shard.answer(stamp, &time)]
+    let mut description = shard.answer(stamp, &full);
+    if let Reply::StreamFull(info) = &mut description {
+        info.summary.idempotence = None;
+    }
+    [description, shard.answer(stamp, &time)]
 }
 
 #[test]

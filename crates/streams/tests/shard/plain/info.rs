@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use streams::Settings;
 use streams::command::{ReadFrom, ReadGroup};
 use streams::error::Refusal;
 use streams::id::EntryId;
@@ -45,13 +46,13 @@ impl Model {
                 let stream = stream_of(key)?;
                 let alive = stream.alive();
                 Reply::Stream(Box::new(StreamInfo {
-                    summary: stream.summary(now),
+                    summary: stream.summary(now, &self.chosen),
                     groups_count: stream.groups.len() as u64,
                     first: alive.first().cloned(),
                     last: alive.last().cloned(),
                 }))
             }
-            Query::StreamFull { key, count } => stream_of(key)?.full(now, *count),
+            Query::StreamFull { key, count } => stream_of(key)?.full(now, *count, &self.chosen),
             Query::Groups { key } => {
                 let stream = stream_of(key)?;
                 let groups = stream.groups.iter();
@@ -129,7 +130,7 @@ impl Stream {
         }
     }
 
-    fn summary(&self, now: u64) -> StreamSummary {
+    fn summary(&self, now: u64, chosen: &Settings) -> StreamSummary {
         let keys: Vec<[u8; 16]> = self.nodes.iter().map(|node| bytes_of(node.base)).collect();
         StreamSummary {
             length: self.length(),
@@ -139,7 +140,7 @@ impl Stream {
             max_deleted_id: self.max_deleted,
             entries_added: self.added,
             first_id: self.first(),
-            idempotence: Some(self.produced.info(now)),
+            idempotence: Some(self.produced.info(now, chosen)),
         }
     }
 
@@ -162,7 +163,7 @@ impl Stream {
         }
     }
 
-    fn full(&self, now: u64, count: u64) -> Reply<Entry> {
+    fn full(&self, now: u64, count: u64, chosen: &Settings) -> Reply<Entry> {
         let shown = if count == 0 { usize::MAX } else { count as usize };
         let cut = |mut details: Vec<PendingDetail>| {
             details.truncate(shown);
@@ -186,14 +187,14 @@ impl Stream {
                 .collect(),
         });
         let groups = groups.collect();
-        Reply::StreamFull(Box::new(StreamFullInfo { summary: self.summary(now), entries, groups }))
+        let summary = self.summary(now, chosen);
+        Reply::StreamFull(Box::new(StreamFullInfo { summary, entries, groups }))
     }
 }
 
 impl Produced {
-    fn info(&self, now: u64) -> IdempotenceInfo {
-        let (duration_ms, ids_max) =
-            (self.duration.unwrap_or(86_400_000), self.most.unwrap_or(10_000));
+    fn info(&self, now: u64, chosen: &Settings) -> IdempotenceInfo {
+        let (duration_ms, ids_max) = self.bounds(chosen);
         let fresh: Vec<_> = self.list.iter().filter(|(at, ..)| at + duration_ms > now).collect();
         let names: BTreeSet<_> = fresh.iter().map(|(_, one, _)| &one.name).collect();
         let (producers_count, ids_count) = (names.len() as u64, fresh.len() as u64);

@@ -9,6 +9,7 @@ pub(crate) mod node;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use streams::Settings;
 use streams::command::{
     Add, AddId, Command, GroupStart, Keep, Most, Producer, References, Step, Trim,
 };
@@ -28,6 +29,7 @@ type Answer = Result<Reply<Entry>, Refusal>;
 pub(crate) struct Model {
     pub(crate) now: u64,
     pub(crate) keys: BTreeMap<Bytes, Stream>,
+    pub(crate) chosen: Settings,
 }
 
 #[derive(Clone, Default)]
@@ -53,16 +55,22 @@ pub(crate) struct Produced {
 }
 
 impl Produced {
-    fn tidy(&mut self, now: u64) {
-        let duration = self.duration.unwrap_or(86_400_000);
+    pub(crate) fn bounds(&self, chosen: &Settings) -> (u64, u64) {
+        let duration = self.duration.unwrap_or(chosen.idempotence_ms);
+        (duration, self.most.unwrap_or(chosen.idempotence_ids_max))
+    }
+
+    fn expire(&mut self, now: u64, chosen: &Settings) {
+        let (duration, _) = self.bounds(chosen);
         self.list.retain(|(at, _, _)| at + duration > now);
-        let most = self.most.unwrap_or(10_000) as usize;
-        for name in ["p", "q"] {
-            while self.list.iter().filter(|(_, one, _)| one.name == name).count() > most {
-                let oldest = self.list.iter().position(|(_, one, _)| one.name == name);
-                self.list.remove(oldest.unwrap());
-                self.dropped += 1;
-            }
+    }
+
+    fn bound(&mut self, name: &[u8], chosen: &Settings) {
+        let (_, most) = self.bounds(chosen);
+        while self.list.iter().filter(|(_, one, _)| one.name == name).count() as u64 > most {
+            let oldest = self.list.iter().position(|(_, one, _)| one.name == name);
+            self.list.remove(oldest.unwrap());
+            self.dropped += 1;
         }
     }
 }
@@ -110,8 +118,8 @@ impl Stream {
         if id <= self.last { Err(Refusal::IdNotAbove) } else { Ok(id) }
     }
 
-    fn append(&mut self, id: EntryId, fields: &[Bytes]) {
-        let fits = self.nodes.last().is_some_and(|node| node.fits(id, fields));
+    fn append(&mut self, id: EntryId, fields: &[Bytes], chosen: &Settings) {
+        let fits = self.nodes.last().is_some_and(|node| node.fits(id, fields, chosen));
         if !fits {
             self.nodes.iter_mut().for_each(|node| node.closed = true);
             self.nodes.push(Node::new(id, fields));
@@ -125,11 +133,11 @@ impl Stream {
         self.nodes.retain(|node| node.alive() > 0);
     }
 
-    fn trim(&mut self, trim: &Trim) -> u64 {
+    fn trim(&mut self, trim: &Trim, chosen: &Settings) -> u64 {
         let before = self.length();
         let limit = match trim.limit {
             _ if !trim.approximate => 0,
-            None => 10_000,
+            None => 100 * node::entries_max(chosen) as u64,
             Some(limit) => limit,
         };
         let mut nodes = std::mem::take(&mut self.nodes);
@@ -238,7 +246,8 @@ impl Model {
         match command {
             Command::Add(add) => self.add(add),
             Command::Trim { key, trim } => {
-                Ok(Reply::Count(self.keys.get_mut(key).map_or(0, |stream| stream.trim(trim))))
+                let stream = self.keys.get_mut(key);
+                Ok(Reply::Count(stream.map_or(0, |stream| stream.trim(trim, &self.chosen))))
             }
             Command::Delete { key, ids } => {
                 let Some(stream) = self.keys.get_mut(key) else { return Ok(Reply::Count(0)) };
@@ -248,7 +257,10 @@ impl Model {
                 let stream = self.keys.get_mut(key).ok_or(Refusal::NoKey)?;
                 stream.produced.duration = duration_ms.or(stream.produced.duration);
                 stream.produced.most = ids_max.or(stream.produced.most);
-                stream.produced.tidy(self.now);
+                stream.produced.expire(self.now, &self.chosen);
+                for name in [b"p", b"q"] {
+                    stream.produced.bound(name, &self.chosen);
+                }
                 Ok(Reply::Ok)
             }
             Command::DeleteWith { key, ids, references } => {
@@ -283,6 +295,12 @@ impl Model {
                 };
                 Ok(Reply::Transaction(transaction.steps.iter().map(step).collect()))
             }
+            Command::Set(settings) => {
+                if settings.revision > self.chosen.revision {
+                    self.chosen = *settings;
+                }
+                Ok(Reply::Ok)
+            }
             Command::Void => Ok(Reply::Nil),
             Command::Misplaced => Err(Refusal::Misplaced),
             _ => self.run_group(command),
@@ -296,7 +314,7 @@ impl Model {
         if let Some(once) = &add.once
             && let Some(stream) = self.keys.get_mut(&add.key)
         {
-            stream.produced.tidy(self.now);
+            stream.produced.expire(self.now, &self.chosen);
             let done = stream.produced.list.iter().find(|(_, one, _)| one == once);
             if let Some((_, _, id)) = done {
                 stream.produced.duplicates += 1;
@@ -306,14 +324,14 @@ impl Model {
         let empty = Stream::default();
         let id = self.keys.get(&add.key).unwrap_or(&empty).next_id(self.now, add.id)?;
         let stream = self.keys.entry(add.key.clone()).or_default();
-        stream.append(id, &add.fields);
+        stream.append(id, &add.fields, &self.chosen);
         if let Some(once) = &add.once {
             stream.produced.added += 1;
             stream.produced.list.push((self.now, once.clone(), id));
-            stream.produced.tidy(self.now);
+            stream.produced.bound(&once.name, &self.chosen);
         }
         if let Some(trim) = &add.trim {
-            stream.trim(trim);
+            stream.trim(trim, &self.chosen);
         }
         Ok(Reply::Added(id))
     }

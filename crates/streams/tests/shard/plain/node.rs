@@ -1,6 +1,7 @@
 //! A node of Redis's tree: a real listpack is built, only to know how long it is.
 
 use bytes::Bytes;
+use streams::Settings;
 use streams::id::EntryId;
 
 #[derive(Clone)]
@@ -18,6 +19,19 @@ pub(crate) struct Kept {
     pub(crate) id: EntryId,
     pub(crate) fields: Vec<Bytes>,
     pub(crate) deleted: bool,
+}
+
+/// Redis's 0 is no bound at all; here there is one.
+pub(crate) fn entries_max(chosen: &Settings) -> usize {
+    if (1..128).contains(&chosen.block_entries_max) {
+        chosen.block_entries_max as usize
+    } else {
+        128
+    }
+}
+
+fn bytes_max(chosen: &Settings) -> usize {
+    if chosen.block_bytes_max == 0 { 1 << 20 } else { chosen.block_bytes_max as usize }
 }
 
 fn names_of(fields: &[Bytes]) -> Vec<Bytes> {
@@ -46,10 +60,14 @@ impl Node {
         self.entries.iter().filter(|entry| !entry.deleted).count() as u64
     }
 
-    pub(crate) fn fits(&self, id: EntryId, fields: &[Bytes]) -> bool {
+    pub(crate) fn fits(&self, id: EntryId, fields: &[Bytes], chosen: &Settings) -> bool {
+        let (most, most_bytes) = (entries_max(chosen), bytes_max(chosen));
         let bytes: usize = fields.iter().map(|text| text.len()).sum();
         let ascends = self.entries.iter().all(|entry| entry.id < id);
-        !self.closed && self.entries.len() < 100 && self.listpack.len() + bytes < 4096 && ascends
+        !self.closed
+            && self.entries.len() < most
+            && self.listpack.len() + bytes < most_bytes
+            && ascends
     }
 
     pub(crate) fn append(&mut self, id: EntryId, fields: &[Bytes]) {

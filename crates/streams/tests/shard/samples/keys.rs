@@ -3,7 +3,7 @@
 use streams::command::{AddId, Command, ExpireOnly, Stamp, Step, Transaction, When};
 use streams::query::{About, Query};
 use streams::reply::Reply;
-use streams::{Blocks, State};
+use streams::{Blocks, Settings, State};
 
 use super::{add, b, entries};
 
@@ -30,7 +30,18 @@ pub(crate) fn commands() -> Vec<Command> {
                 Step::Command(Command::Flush),
             ],
         }),
+        Command::Set(settings()),
     ]
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        revision: 300,
+        block_entries_max: 10,
+        block_bytes_max: 0,
+        idempotence_ms: 100_000,
+        idempotence_ids_max: 100,
+    }
 }
 
 fn expire(when: When, only: ExpireOnly) -> Command {
@@ -86,5 +97,12 @@ pub(crate) fn watched() -> State {
     let mut state = expiring();
     let watch = Command::Watch { keys: vec![b("orders")] };
     state.apply(&Blocks::new(), Stamp::default(), &watch).unwrap();
+    state
+}
+
+/// A shard whose settings were chosen.
+pub(crate) fn settled() -> State {
+    let mut state = expiring();
+    state.apply(&Blocks::new(), Stamp::default(), &Command::Set(settings())).unwrap();
     state
 }
