@@ -26,6 +26,7 @@ mod replace;
 #[cfg(test)]
 mod rig;
 pub mod runtime;
+pub mod settings;
 mod shard;
 mod shards;
 mod slots;

@@ -22,6 +22,12 @@ pub(crate) struct MetaMachine {
     changed: bool,
 }
 
+impl MetaMachine {
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}
+
 impl From<Malformed> for Broken {
     fn from(malformed: Malformed) -> Self {
         Self::Decode(DecodeError { what: "meta group", detail: malformed.0 })

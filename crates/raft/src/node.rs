@@ -15,6 +15,7 @@ use topology::{Addresses, MetaCommand, MetaReply};
 
 use crate::bus::Bus;
 use crate::link::Link;
+use crate::settings::{self, Settings};
 use crate::shards::{Held, NodeStatus, PeerStatus, Pending, ProposeError, Shards};
 use crate::waits::Watch;
 
@@ -212,7 +213,7 @@ impl Node {
         let timeout = self.0.options.request_timeout;
         match crate::meta::propose(&self.0.router, &meta, &command, timeout).await? {
             MetaReply::Node(id) => Ok(id),
-            MetaReply::Done | MetaReply::Refused(_) => Err("the meta group allotted no id".into()),
+            _ => Err("the meta group allotted no id".into()),
         }
     }
 }
@@ -268,6 +269,17 @@ impl Shards for Node {
         let running = self.0.running();
         let watcher = running.and_then(|running| running.watcher(shard));
         watcher.map_or_else(Watch::never, |watcher| watcher.watch(query))
+    }
+
+    fn settings(&self) -> Settings {
+        self.0.running().and_then(settings::heard).unwrap_or_default()
+    }
+
+    fn choose(&self, numbers: BTreeMap<String, u64>) -> Pending {
+        let (answer, pending) = Pending::new();
+        let node = Arc::clone(&self.0);
+        self.0.spawn(async move { drop(answer.send(settings::choose(node, numbers).await)) });
+        pending
     }
 
     fn held(&self, shard: ShardId, wanted: usize, deadline: Option<Instant>) -> Held {

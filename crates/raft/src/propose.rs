@@ -224,7 +224,11 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
             }
             Command::Expire { key, .. } | Command::Persist { key } => key.len(),
             Command::Rename { key, to, .. } | Command::Copy { key, to, .. } => key.len() + to.len(),
-            Command::Flush | Command::ExpireDue | Command::Void | Command::Misplaced => 0,
+            Command::Flush
+            | Command::Set(_)
+            | Command::ExpireDue
+            | Command::Void
+            | Command::Misplaced => 0,
         }
 }
 

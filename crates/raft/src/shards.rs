@@ -1,5 +1,6 @@
 //! What the doors (RESP, gRPC) see of the replicated shards. Never openraft's types.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::bus::Bus;
+use crate::settings::Settings;
 use crate::waits::Watch;
 
 /// All shards of the cluster, as seen from this node: led here, or elsewhere and forwarded.
@@ -47,6 +49,18 @@ pub trait Shards: Send + Sync + 'static {
     fn held(&self, shard: ShardId, wanted: usize, deadline: Option<Instant>) -> Held {
         let _ = (shard, wanted, deadline);
         Box::pin(std::future::ready(0))
+    }
+
+    /// What was chosen for the whole cluster, as far as this node has heard.
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+
+    /// Chooses for the whole cluster, by the names in [`crate::settings`]. The answer comes when
+    /// every shard goes by it.
+    fn choose(&self, numbers: BTreeMap<String, u64>) -> Pending {
+        drop(numbers);
+        Pending::ready(Err(ProposeError::Stopped))
     }
 
     /// Where to publish and to listen, over all nodes; none where that isn't offered.

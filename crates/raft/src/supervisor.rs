@@ -1,6 +1,6 @@
 //! Watches the groups of a node: builds one anew whose core panicked, moves leaderships that commit
 //! nothing, spreads leaders, lets a node whose clock is off lead nothing,
-//! carries replacements of nodes out, follows the peers' addresses. Never decides who leads: it
+//! carries replacements of nodes out, follows the peers' addresses, tells shards what was chosen. Never decides who leads: it
 //! only asks for a transfer.
 
 use std::collections::BTreeMap;
@@ -70,6 +70,7 @@ pub(crate) async fn run(node: Arc<Inner>) {
             // next one waits as long, whether this one succeeds or not.
             since = Instant::now();
         }
+        crate::settings::follow(running);
         crate::replace::step(&node, running).await;
     }
 }

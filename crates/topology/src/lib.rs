@@ -7,5 +7,5 @@ pub mod meta;
 mod slot;
 
 pub use map::{SHARDS_MAX, ShardMap};
-pub use meta::{Addresses, Meta, MetaCommand, MetaReply, NodeState};
+pub use meta::{Addresses, Meta, MetaCommand, MetaReply, NodeState, Settings};
 pub use slot::{SLOTS_COUNT, SlotId, slot_of};

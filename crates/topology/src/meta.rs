@@ -1,12 +1,15 @@
-//! The cluster as the meta group keeps it: nodes, their addresses, who takes whose place, and how
-//! many shards there are. A small deterministic state machine with its own encoding.
+//! The cluster as the meta group keeps it: nodes, their addresses, who takes whose place, how many
+//! shards there are, and what was chosen for all of them. A small deterministic state machine with
+//! its own encoding. Never knows what a setting means.
 //!
 //! ```text
-//! state    1, shards u16, next node u64, count u32, nodes by id: id u64, state, addresses
+//! state    1 or 2, shards u16, next node u64, count u32, nodes by id: id u64, state, addresses
+//!          in 2, where anything was chosen: revision u64, count u32, settings by name: text, u64
 //! node     1 active | 2 joining, replaces u64 | 3 leaving, replaced by u64 | 4 gone
 //! command  1, tag: 1 make, shards u16, count u32, each: id u64, addresses
 //!                  2 replace, lost u64, addresses · 3 replaced, lost u64
-//! reply    1, tag: 1 done · 2 node, id u64 · 3 refused, text
+//!                  4 choose, count u32, each: text, u64
+//! reply    1, tag: 1 done · 2 node, id u64 · 3 refused, text · 4 chosen, revision u64
 //! ```
 //!
 //! Addresses: peer, resp, resp_cluster, grpc, each u32 length and text. Numbers are little-endian.
@@ -60,7 +63,22 @@ pub struct Meta {
     shards: u16,
     node_next: u64,
     nodes: BTreeMap<NodeId, Node>,
+    settings: Settings,
 }
+
+/// What was chosen for all shards, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Grows with each change.
+    pub revision: u64,
+    pub numbers: BTreeMap<String, u64>,
+}
+
+/// Settings that there may be: far more than anybody knows of.
+const SETTINGS_MAX: usize = 64;
+
+/// Bytes of the name of one.
+const SETTING_NAME_BYTES_MAX: usize = 64;
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +89,8 @@ pub enum MetaCommand {
     Replace { lost: NodeId, addresses: Addresses },
     /// No shard has the lost node as a member any more.
     Replaced { lost: NodeId },
+    /// Sets these; all others stay.
+    Choose { numbers: BTreeMap<String, u64> },
 }
 
 /// An answer.
@@ -81,6 +101,8 @@ pub enum MetaReply {
     Node(NodeId),
     /// One line that says why not.
     Refused(String),
+    /// The settings are of this revision now.
+    Chosen(u64),
 }
 
 /// Bytes that are not an encoding of what was asked for.
@@ -104,6 +126,11 @@ impl Meta {
         NodeId(self.node_next)
     }
 
+    /// What was chosen.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The replacements under way: lost, and by whom.
     pub fn replacements(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
         self.nodes.iter().filter_map(|(lost, node)| match node.state {
@@ -118,6 +145,7 @@ impl Meta {
             MetaCommand::Make { shards, nodes } => self.make(shards, nodes),
             MetaCommand::Replace { lost, addresses } => self.replace(lost, addresses),
             MetaCommand::Replaced { lost } => self.replaced(lost),
+            MetaCommand::Choose { numbers } => self.settings.choose(numbers),
         }
     }
 
@@ -182,7 +210,8 @@ impl Meta {
 
     /// All of it.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::default();
+        let Settings { revision, numbers } = &self.settings;
+        let mut out = if *revision > 0 { Writer::later() } else { Writer::default() };
         out.u16(self.shards);
         out.u64(self.node_next);
         out.count(self.nodes.len());
@@ -190,6 +219,10 @@ impl Meta {
             out.u64(id.0);
             out.state(node.state);
             out.addresses(&node.addresses);
+        }
+        if *revision > 0 {
+            out.u64(*revision);
+            out.numbers(numbers);
         }
         out.0
     }
@@ -199,13 +232,16 @@ impl Meta {
     /// # Errors
     /// Other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes, "the state")?;
-        let mut meta =
-            Self { shards: reader.u16()?, node_next: reader.u64()?, nodes: BTreeMap::new() };
+        let (mut reader, later) = Reader::of_state(bytes)?;
+        let (shards, node_next) = (reader.u16()?, reader.u64()?);
+        let mut meta = Self { shards, node_next, ..Self::default() };
         for _ in 0..reader.count()? {
             let id = NodeId(reader.u64()?);
             let state = reader.state()?;
             meta.nodes.insert(id, Node { addresses: reader.addresses()?, state });
+        }
+        if later {
+            meta.settings = Settings { revision: reader.u64()?, numbers: reader.numbers()? };
         }
         reader.end()?;
         Ok(meta)
@@ -217,6 +253,20 @@ impl Meta {
         let low = u64::from(crc32c(&bytes));
         let length = bytes.len() as u64;
         (length << 32) | low
+    }
+}
+
+impl Settings {
+    fn choose(&mut self, numbers: BTreeMap<String, u64>) -> MetaReply {
+        let long = numbers.keys().any(|name| name.len() > SETTING_NAME_BYTES_MAX);
+        let new = numbers.keys().filter(|name| !self.numbers.contains_key(*name)).count();
+        if long || self.numbers.len() + new > SETTINGS_MAX {
+            return MetaReply::Refused("there is no room for such settings".into());
+        }
+        let before = self.numbers.clone();
+        self.numbers.extend(numbers);
+        self.revision += u64::from(self.numbers != before);
+        MetaReply::Chosen(self.revision)
     }
 }
 
@@ -243,6 +293,10 @@ impl MetaCommand {
                 out.u8(3);
                 out.u64(lost.0);
             }
+            Self::Choose { numbers } => {
+                out.u8(4);
+                out.numbers(numbers);
+            }
         }
         out.0
     }
@@ -264,6 +318,7 @@ impl MetaCommand {
             }
             2 => Self::Replace { lost: NodeId(reader.u64()?), addresses: reader.addresses()? },
             3 => Self::Replaced { lost: NodeId(reader.u64()?) },
+            4 => Self::Choose { numbers: reader.numbers()? },
             _ => return Err(reader.malformed()),
         };
         reader.end()?;
@@ -285,6 +340,10 @@ impl MetaReply {
                 out.u8(3);
                 out.text(why);
             }
+            Self::Chosen(revision) => {
+                out.u8(4);
+                out.u64(*revision);
+            }
         }
         out.0
     }
@@ -299,6 +358,7 @@ impl MetaReply {
             1 => Self::Done,
             2 => Self::Node(NodeId(reader.u64()?)),
             3 => Self::Refused(reader.text()?),
+            4 => Self::Chosen(reader.u64()?),
             _ => return Err(reader.malformed()),
         };
         reader.end()?;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
 mod pressure;
+mod settings;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};

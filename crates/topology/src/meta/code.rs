@@ -1,10 +1,14 @@
 //! The bytes of the meta group: see the head of [`super`]. Reading is total.
 
+use std::collections::BTreeMap;
+
 use base::NodeId;
 
 use super::{Addresses, Malformed, NodeState};
 
 const VERSION: u8 = 1;
+/// Of a state in which settings were chosen.
+const VERSION_SETTINGS: u8 = 2;
 
 pub(super) struct Writer(pub(super) Vec<u8>);
 
@@ -15,6 +19,19 @@ impl Default for Writer {
 }
 
 impl Writer {
+    /// Of a state in which settings were chosen.
+    pub(super) fn later() -> Self {
+        Self(vec![VERSION_SETTINGS])
+    }
+
+    pub(super) fn numbers(&mut self, numbers: &BTreeMap<String, u64>) {
+        self.count(numbers.len());
+        for (name, number) in numbers {
+            self.text(name);
+            self.u64(*number);
+        }
+    }
+
     pub(super) fn u8(&mut self, value: u8) {
         self.0.push(value);
     }
@@ -70,6 +87,22 @@ impl<'a> Reader<'a> {
             VERSION => Ok(reader),
             _ => Err(reader.malformed()),
         }
+    }
+
+    /// Also whether settings come behind the nodes.
+    pub(super) fn of_state(bytes: &'a [u8]) -> Result<(Self, bool), Malformed> {
+        match bytes.split_first() {
+            Some((&VERSION_SETTINGS, rest)) => Ok((Self { rest, what: "the state" }, true)),
+            _ => Ok((Self::new(bytes, "the state")?, false)),
+        }
+    }
+
+    pub(super) fn numbers(&mut self) -> Result<BTreeMap<String, u64>, Malformed> {
+        let mut numbers = BTreeMap::new();
+        for _ in 0..self.count()? {
+            numbers.insert(self.text()?, self.u64()?);
+        }
+        Ok(numbers)
     }
 
     pub(super) fn malformed(&self) -> Malformed {

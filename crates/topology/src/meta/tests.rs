@@ -44,6 +44,26 @@ fn a_lost_node_is_replaced_under_a_new_id_and_its_own_is_never_used_again() {
     assert_eq!(meta.node_next(), NodeId(5));
 }
 
+fn numbers(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    of.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
+}
+
+#[test]
+fn what_is_chosen_has_a_revision_that_grows_with_each_change() {
+    let mut meta = made();
+    let mut choose = |of| meta.apply(MetaCommand::Choose { numbers: numbers(of) });
+    assert_eq!(choose(&[("a", 1), ("b", 2)]), MetaReply::Chosen(1));
+    assert_eq!(choose(&[("b", 2)]), MetaReply::Chosen(1), "nothing new");
+    assert_eq!(choose(&[("b", 3)]), MetaReply::Chosen(2));
+    assert!(matches!(choose(&[(&"x".repeat(65), 1)]), MetaReply::Refused(_)));
+    let many: Vec<String> = (0..63).map(|number| format!("n{number}")).collect();
+    let many: Vec<(&str, u64)> = many.iter().map(|name| (name.as_str(), 1)).collect();
+    assert!(matches!(choose(&many), MetaReply::Refused(_)));
+    assert_eq!(choose(&many[..62]), MetaReply::Chosen(3));
+    let Settings { revision, numbers } = meta.settings();
+    assert_eq!((*revision, numbers.len(), numbers["a"], numbers["b"]), (3, 64, 1, 3));
+}
+
 #[test]
 fn everything_comes_back_and_short_bytes_are_refused() {
     let mut meta = made();
@@ -51,8 +71,13 @@ fn everything_comes_back_and_short_bytes_are_refused() {
     let bytes = meta.encode();
     assert_eq!(Meta::decode(&bytes), Ok(meta.clone()));
     (0..bytes.len()).for_each(|cut| assert!(Meta::decode(&bytes[..cut]).is_err(), "{cut}"));
+    meta.apply(MetaCommand::Choose { numbers: numbers(&[("a", 1)]) });
+    let bytes = meta.encode();
+    assert_eq!(Meta::decode(&bytes), Ok(meta.clone()));
+    (0..bytes.len()).for_each(|cut| assert!(Meta::decode(&bytes[..cut]).is_err(), "{cut}"));
     let nodes = BTreeMap::from([(NodeId(1), addresses("n1"))]);
     for command in [
+        MetaCommand::Choose { numbers: numbers(&[("a", 1), ("b", u64::MAX)]) },
         MetaCommand::Make { shards: 4, nodes },
         MetaCommand::Replace { lost: NodeId(1), addresses: addresses("x") },
         MetaCommand::Replaced { lost: NodeId(7) },
@@ -61,7 +86,8 @@ fn everything_comes_back_and_short_bytes_are_refused() {
         assert_eq!(MetaCommand::decode(&bytes), Ok(command));
         (0..bytes.len()).for_each(|cut| assert!(MetaCommand::decode(&bytes[..cut]).is_err()));
     }
-    for reply in [MetaReply::Done, MetaReply::Node(NodeId(3)), MetaReply::Refused("no".into())] {
+    let refused = MetaReply::Refused("no".into());
+    for reply in [MetaReply::Done, MetaReply::Node(NodeId(3)), refused, MetaReply::Chosen(7)] {
         assert_eq!(MetaReply::decode(&reply.encode()), Ok(reply));
     }
 }
@@ -79,4 +105,10 @@ fn what_is_on_disk_stays_as_it_is() {
         &[1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, b'p', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ];
     assert_eq!(meta.encode(), golden.concat());
+    meta.apply(MetaCommand::Choose { numbers: numbers(&[("ab", 0x0102)]) });
+    let mut golden = golden.concat();
+    golden[0] = 2;
+    golden.extend([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, b'a', b'b', 2, 1]);
+    golden.extend([0; 6]);
+    assert_eq!(meta.encode(), golden);
 }
