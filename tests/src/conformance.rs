@@ -10,6 +10,8 @@ mod server;
 
 pub use server::{Kind, Server};
 
+use resp::Value;
+
 use crate::client::Client;
 
 /// Asks a cluster to answer in the shapes that the reference servers have.
@@ -17,6 +19,7 @@ use crate::client::Client;
 /// # Errors
 /// The node does not answer.
 fn ask_for_older_shapes(address: &str) -> anyhow::Result<()> {
-    Client::open(address)?.call(&["CONFIG", "SET", "compat-version", "7.2"])?;
+    let told = Client::open(address)?.call(&["CONFIG", "SET", "compat-version", "7.2"])?;
+    anyhow::ensure!(told == Value::Simple("OK".into()), "the older shapes are refused: {told}");
     Ok(())
 }

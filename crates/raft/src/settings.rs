@@ -65,7 +65,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn of(wanted: &topology::Settings) -> Self {
+    /// What the meta group holds, by name.
+    pub fn of(wanted: &topology::Settings) -> Self {
         let default = streams::Settings::default();
         let number = |name, default| wanted.numbers.get(name).copied().unwrap_or(default);
         let seconds = number(IDEMPOTENCE_SECONDS, default.idempotence_ms / 1000);

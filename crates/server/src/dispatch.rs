@@ -4,6 +4,7 @@
 //! Each shard answers for its own keys atomically; several shards don't act together. An answer
 //! about several shards is an error when one of them has none.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) enum Call {
     Hold(Holding),
     InSlot(InSlot),
     Watch(Pending, Vec<Bytes>, Watched),
+    Choose(Pending),
 }
 
 impl Call {
@@ -107,6 +109,11 @@ impl Call {
         Self::Watch(pending, keys, watched)
     }
 
+    /// Chooses for the whole cluster.
+    pub(crate) fn choose(shards: &Arc<dyn Shards>, numbers: BTreeMap<String, u64>) -> Self {
+        Self::Choose(shards.choose(numbers))
+    }
+
     /// Reads as a member of a group: looks first, and proposes to those shards only that have
     /// something to deliver. A refusal of one shard is seen before anything is delivered. MAXCOUNT
     /// and MAXSIZE are shared out between the shards, so that never more is delivered than asked.
@@ -145,9 +152,10 @@ impl Call {
         Self::Hold(Holding::new(shards, written, wanted, deadline))
     }
 
-    /// Whether this may take as long as a client said.
+    /// Whether nothing that the client sent behind this is started before it is answered: it may
+    /// take as long as the client said, or changes what the next one means.
     pub(crate) fn waits(&self) -> bool {
-        matches!(self, Self::Wait(_) | Self::Hold(_))
+        matches!(self, Self::Wait(_) | Self::Hold(_) | Self::Choose(_))
     }
 
     /// What it found nothing of, and waits for.
@@ -164,7 +172,7 @@ impl Call {
             Self::Wait(waiting) => waiting.end(ending),
             Self::Hold(holding) => holding.end(),
             Self::One(_) | Self::Many(_) | Self::Look(_) => {}
-            Self::Scan(_) | Self::InSlot(_) | Self::Watch(..) => {}
+            Self::Scan(_) | Self::InSlot(_) | Self::Watch(..) | Self::Choose(_) => {}
         }
     }
 
@@ -200,7 +208,9 @@ impl Future for Call {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             match &mut *self {
-                Self::One(pending) => return Pin::new(pending).poll(context),
+                Self::One(pending) | Self::Choose(pending) => {
+                    return Pin::new(pending).poll(context);
+                }
                 Self::Many(many) => return many.poll(context),
                 Self::Wait(waiting) => return waiting.poll(context),
                 Self::Watch(pending, keys, watched) => {

@@ -7,6 +7,7 @@
 mod absent;
 mod channels;
 mod clients;
+mod compatibility;
 mod connection;
 mod door;
 mod error;

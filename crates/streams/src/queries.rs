@@ -105,9 +105,7 @@ pub(crate) fn needs(state: &State, query: &Query) -> Vec<BlockKey> {
             }
             None => Vec::new(),
         },
-        Query::Groups { key } => {
-            state.stream(key).map_or_else(Vec::new, |stream| unread::needs(stream))
-        }
+        Query::Groups { key } => state.stream(key).map_or_else(Vec::new, unread::needs),
         Query::Length { .. }
         | Query::PendingSummary { .. }
         | Query::PendingRange { .. }

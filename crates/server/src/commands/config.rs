@@ -1,9 +1,16 @@
 //! CONFIG: the settings that clients and tools of Redis ask for, as far as they mean anything here,
-//! and what of them may change while a node runs. Never secrets, never a file: a restart brings
-//! back what the node's own file says.
+//! and what of them may change. What is chosen for a port holds until its node restarts; what is
+//! chosen for the whole cluster stays. Never secrets, never a file.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use raft::settings::Settings as Shared;
+use raft::settings::{self, Compatibility};
 use streams::glob::{self, Case};
+use streams::limits::{
+    BLOCK_BYTES_MAX, BLOCK_ENTRIES_MAX, IDEMPOTENCE_IDS_MAX, IDEMPOTENCE_MS_MAX,
+};
 
 use super::arguments::{Args, is_word};
 use super::command::write_help;
@@ -24,7 +31,8 @@ pub(crate) static GET: Doc = Doc {
 };
 
 pub(crate) static SET: Doc = Doc {
-    summary: "Changes settings of this port of this node until it restarts, all of them or none.",
+    summary: "Changes settings: of this port of this node until it restarts, and of the whole cluster \
+              for good those that decide how streams are kept or described.",
     group: Group::Server,
     since: "2.0.0",
     complexity: "O(N) in the settings",
@@ -52,7 +60,7 @@ static HELP: &[&str] = &[
     "REWRITE",
     "    Refused: settings stand in the node's own file.",
     "SET <name> <value> [<name> <value> ...]",
-    "    Change settings until the node restarts.",
+    "    Change settings: those of streams for the whole cluster, others until the node restarts.",
 ];
 
 pub(crate) fn help(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError> {
@@ -77,6 +85,10 @@ enum Change {
     Events,
     /// To a number between these.
     Number(u64, u64, fn(&Door) -> &Number),
+    /// For the whole cluster, to a number between these.
+    Shared(u64, u64),
+    /// For the whole cluster, to a version of Redis.
+    Version,
 }
 
 const fn fixed(name: &'static str, show: fn(&Door) -> String) -> Setting {
@@ -98,6 +110,20 @@ macro_rules! number {
     };
 }
 
+/// A setting of the whole cluster that may be any number between `min` and `max`.
+macro_rules! shared {
+    ($name:expr, $min:expr, $max:expr, $show:expr) => {
+        Setting {
+            name: $name,
+            show: |door| {
+                let show: fn(&Shared) -> u64 = $show;
+                show(&door.shards.settings()).to_string()
+            },
+            change: Change::Shared($min, $max),
+        }
+    };
+}
+
 /// Sorted by name.
 static SETTINGS: &[Setting] = &[
     // Every acknowledged write is synced, whatever Redis would call the file.
@@ -108,6 +134,11 @@ static SETTINGS: &[Setting] = &[
         format!("normal {} 0 0", door.settings.output_bytes_max.get())
     }),
     never("cluster-enabled", |_| "no".to_owned()),
+    Setting {
+        name: settings::COMPATIBILITY,
+        show: |door| version_name(door.shards.settings().compatibility).to_owned(),
+        change: Change::Version,
+    },
     never("databases", |_| "1".to_owned()),
     fixed("hz", |_| "10".to_owned()),
     number!("latency-monitor-threshold", latency_ms, 0, MILLISECONDS_MAX),
@@ -124,8 +155,14 @@ static SETTINGS: &[Setting] = &[
     fixed("save", |_| String::new()),
     number!("slowlog-log-slower-than", slow_us, 0, MICROSECONDS_MAX),
     number!("slowlog-max-len", slow_count_max, 0, SLOW_COUNT_MAX),
-    fixed("stream-node-max-bytes", |_| streams::limits::BLOCK_BYTES_MAX.to_string()),
-    fixed("stream-node-max-entries", |_| streams::limits::BLOCK_ENTRIES_MAX.to_string()),
+    shared!(settings::IDEMPOTENCE_SECONDS, 1, IDEMPOTENCE_MS_MAX / 1000, |settings| {
+        settings.shards.idempotence_ms / 1000
+    }),
+    shared!(settings::IDEMPOTENCE_IDS, 1, IDEMPOTENCE_IDS_MAX, |settings| {
+        settings.shards.idempotence_ids_max
+    }),
+    shared!(settings::BLOCK_BYTES, 0, BLOCK_BYTES_MAX, |it| it.shards.block_bytes_max),
+    shared!(settings::BLOCK_ENTRIES, 0, BLOCK_ENTRIES_MAX as u64, |it| it.shards.block_entries_max),
     fixed("tcp-keepalive", |_| "0".to_owned()),
     fixed("timeout", |_| "0".to_owned()),
 ];
@@ -149,34 +186,66 @@ pub(crate) fn get(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError
     Ok(())
 }
 
-pub(crate) fn set(turn: &mut Turn<'_>, args: Args<'_>) -> Result<(), SyntaxError> {
+/// Settings that a client chose, all of which may be as it wants.
+pub(crate) struct Choice(Vec<(&'static Setting, u64)>);
+
+impl Choice {
+    /// Whether any of them is of the whole cluster.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.iter().any(|(setting, _)| setting.is_shared())
+    }
+
+    /// Sets those of this port; gives those of the whole cluster, if there are any.
+    pub(crate) fn settle(self, door: &Door) -> Option<BTreeMap<String, u64>> {
+        let mut shared = BTreeMap::new();
+        for (setting, value) in self.0 {
+            match setting.change {
+                Change::Never | Change::Fixed => {}
+                Change::Number(_, _, number) => number(door).set(value),
+                Change::Events => door.set_events(Classes::from_bits(value)),
+                Change::Shared(..) | Change::Version => {
+                    shared.insert(setting.name.to_owned(), value);
+                }
+            }
+        }
+        (!shared.is_empty()).then_some(shared)
+    }
+}
+
+pub(crate) fn set(door: &Door, args: Args<'_>) -> Result<Choice, SyntaxError> {
     let (pairs, rest) = args[2..].as_chunks::<2>();
     if !rest.is_empty() {
         return Err(SyntaxError::Syntax);
     }
-    let mut wanted: Vec<(&Setting, u64)> = Vec::with_capacity(pairs.len());
+    let mut wanted: Vec<(&'static Setting, u64)> = Vec::with_capacity(pairs.len());
     for [name, value] in pairs {
         let found = SETTINGS.iter().find(|setting| is_word(name, setting.name));
         let setting = found.ok_or_else(|| SyntaxError::SettingUnknown(Echo::new(name)))?;
         let why = match wanted.iter().any(|(other, _)| other.name == setting.name) {
             true => Err("duplicate parameter".to_owned()),
-            false => setting.check(turn.door, value),
+            false => setting.check(door, value),
         };
         let refused = |why| SyntaxError::SettingRefused { name: setting.name, why };
         wanted.push((setting, why.map_err(refused)?));
     }
-    for (setting, value) in wanted {
-        match setting.change {
-            Change::Never | Change::Fixed => {}
-            Change::Number(_, _, number) => number(turn.door).set(value),
-            Change::Events => turn.door.set_events(Classes::from_bits(value)),
-        }
+    Ok(Choice(wanted))
+}
+
+/// The versions of Redis that replies can be shaped after.
+static VERSIONS: &[Compatibility] = &[Compatibility::Newest, Compatibility::V7_2];
+
+fn version_name(version: Compatibility) -> &'static str {
+    match version {
+        Compatibility::Newest => "newest",
+        Compatibility::V7_2 => "7.2",
     }
-    turn.out.simple("OK");
-    Ok(())
 }
 
 impl Setting {
+    fn is_shared(&self) -> bool {
+        matches!(self.change, Change::Shared(..) | Change::Version)
+    }
+
     /// The number to be set, where it is one; or why the value can't be.
     fn check(&self, door: &Door, value: &Bytes) -> Result<u64, String> {
         match self.change {
@@ -188,7 +257,14 @@ impl Setting {
             Change::Events => Classes::parse(value)
                 .map(Classes::bits)
                 .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()),
-            Change::Number(min, max, _) => {
+            Change::Version => {
+                let found = VERSIONS.iter().find(|it| is_word(value, version_name(**it)));
+                let names: Vec<&str> = VERSIONS.iter().map(|it| version_name(*it)).collect();
+                found.map(|version| version.number()).ok_or_else(|| {
+                    format!("argument must be one of the following: {}", names.join(", "))
+                })
+            }
+            Change::Number(min, max, _) | Change::Shared(min, max) => {
                 let number = resp::signed(value)
                     .ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?;
                 let fitting = u64::try_from(number).ok().filter(|it| (min..=max).contains(it));

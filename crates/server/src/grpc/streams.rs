@@ -109,7 +109,7 @@ fn group_message(group: GroupInfo) -> v1::GroupDescription {
         pending_count: group.pending_count,
         last_delivered_id: Some(convert::id_message(group.last_delivered_id)),
         entries_read: group.entries_read,
-        lag: group.lag,
+        lag: group.lag.or(group.unread),
     }
 }
 

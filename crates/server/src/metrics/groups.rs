@@ -85,5 +85,5 @@ async fn look(shards: &dyn Shards, (key, group): &Name, now_ms: u64) -> Option<O
     let query = Query::PendingSummary { key: key.clone(), group: group.clone() };
     let Ok(Reply::PendingSummary(pending)) = shards.read(shard, query).await else { return None };
     let oldest_ms = pending.range.map_or(0, |(first, _)| now_ms.saturating_sub(first.ms));
-    Some(Some(Seen { lag: info.lag.unwrap_or(0), oldest_ms, asked: true }))
+    Some(Some(Seen { lag: info.lag.or(info.unread).unwrap_or(0), oldest_ms, asked: true }))
 }

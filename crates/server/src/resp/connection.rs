@@ -483,6 +483,15 @@ impl Connection {
             }),
             Run::InSlot(parse) => parse(args)
                 .map(|question| (Call::in_slot(shards, question), Asked::Read, Nothing::Array)),
+            Run::Choose(parse) => match parse(&self.door, args) {
+                Ok(choice) => match choice.settle(&self.door) {
+                    None => return self.say(spec, Ok("OK")),
+                    Some(shared) => {
+                        Ok((Call::choose(shards, shared), Asked::Write, Nothing::String))
+                    }
+                },
+                Err(error) => Err(error),
+            },
             Run::Transact(_) | Run::Container(_) => Err(SyntaxError::Syntax),
         };
         match asked {
@@ -519,7 +528,7 @@ impl Connection {
     /// Answers a request that asks nobody with what is wrong.
     fn reject(&mut self, spec: &'static Spec, error: &SyntaxError) {
         self.note_done(spec, Duration::ZERO, true);
-        self.refuse(&error.to_string());
+        self.refuse(&self.door.worded(error));
     }
 
     /// The request in `args` was answered.

@@ -87,6 +87,7 @@ fn cost(run: &Run) -> &'static str {
             "an entry of the log, shared by the writes that wait: on disk on a majority"
         }
         Run::Transact(_) => "nothing beyond this node",
+        Run::Choose(_) => "an entry of each shard's log, where it is for the whole cluster",
         _ => "a question to the leaders",
     }
 }

@@ -116,7 +116,7 @@ impl Queue {
     pub(super) fn lets_start(&self, run: &Run) -> bool {
         let looking = || self.owed.iter().find_map(Owed::is_looking).unwrap_or(false);
         match run {
-            Run::Hold(_) => self.reads == 0 && self.writes == 0,
+            Run::Hold(_) | Run::Choose(_) => self.reads == 0 && self.writes == 0,
             Run::Local(_) | Run::Container(_) => true,
             Run::Read(_) | Run::ReadAlone(_) | Run::InSlot(_) => self.writes == 0,
             Run::Write(_) => self.reads == 0 && !looking(),
@@ -232,6 +232,7 @@ impl Question {
                 if self.changes {
                     door.counters.changes.add(changes_count(&reply));
                 }
+                let reply = door.shaped(&reply);
                 match &self.executed {
                     Some(executed) => executed.write(&mut out, &reply),
                     None => reply::write(&mut out, &reply, self.nothing),

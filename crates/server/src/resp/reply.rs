@@ -1,4 +1,4 @@
-//! What the shards answer, in the shapes of RESP2 and RESP3 that clients know from Redis 7.2.
+//! What the shards answer, in the shapes of RESP2 and RESP3 that clients know from Redis.
 //! Never a decision about what the answer is.
 
 use std::borrow::Cow;
@@ -8,8 +8,8 @@ use resp::Writer;
 use streams::id::EntryId;
 use streams::reply::{
     Claimed, ConsumerFullInfo, ConsumerInfo, Deleted, Delivery, Earlier, Entry, GroupFullInfo,
-    GroupInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo, StreamInfo,
-    StreamSummary,
+    GroupInfo, IdempotenceInfo, PendingDetail, PendingEntry, PendingSummary, Reply, StreamFullInfo,
+    StreamInfo, StreamSummary,
 };
 
 use super::error::refusal_text;
@@ -195,10 +195,10 @@ fn pending_entry(out: &mut Writer<'_>, line: &PendingEntry) {
 }
 
 fn stream(out: &mut Writer<'_>, info: &StreamInfo<Entry>) {
-    out.map(10);
+    let dropped = info.summary.idempotence.map(|known| known.dropped);
+    out.map(10 + if dropped.is_some() { IDEMPOTENCE_PAIRS + 1 } else { 0 });
     summary(out, &info.summary);
-    out.bulk("groups");
-    out.unsigned(info.groups_count);
+    number(out, "groups", info.groups_count);
     for (name, found) in [("first-entry", &info.first), ("last-entry", &info.last)] {
         out.bulk(name);
         match found {
@@ -206,7 +206,14 @@ fn stream(out: &mut Writer<'_>, info: &StreamInfo<Entry>) {
             None => out.null(),
         }
     }
+    // Not in Redis, and so behind everything that is.
+    if let Some(dropped) = dropped {
+        number(out, "iids-dropped", dropped);
+    }
 }
+
+/// What a description tells of a stream's producers.
+const IDEMPOTENCE_PAIRS: usize = 6;
 
 fn summary(out: &mut Writer<'_>, summary: &StreamSummary) {
     number(out, "length", summary.length);
@@ -219,6 +226,18 @@ fn summary(out: &mut Writer<'_>, summary: &StreamSummary) {
     number(out, "entries-added", summary.entries_added);
     out.bulk("recorded-first-entry-id");
     id(out, summary.first_id);
+    if let Some(known) = &summary.idempotence {
+        idempotence(out, known);
+    }
+}
+
+fn idempotence(out: &mut Writer<'_>, known: &IdempotenceInfo) {
+    number(out, "idmp-duration", known.duration_ms.div_ceil(1000));
+    number(out, "idmp-maxsize", known.ids_max);
+    number(out, "pids-tracked", known.producers_count);
+    number(out, "iids-tracked", known.ids_count);
+    number(out, "iids-added", known.added);
+    number(out, "iids-duplicates", known.duplicates);
 }
 
 fn number(out: &mut Writer<'_>, name: &str, value: u64) {
@@ -252,7 +271,7 @@ fn group(out: &mut Writer<'_>, info: &GroupInfo) {
     out.bulk("last-delivered-id");
     id(out, info.last_delivered_id);
     number_or_null(out, "entries-read", info.entries_read);
-    number_or_null(out, "lag", info.lag);
+    number_or_null(out, "lag", info.lag.or(info.unread));
 }
 
 fn consumer(out: &mut Writer<'_>, info: &ConsumerInfo) {
@@ -265,7 +284,8 @@ fn consumer(out: &mut Writer<'_>, info: &ConsumerInfo) {
 }
 
 fn stream_full(out: &mut Writer<'_>, info: &StreamFullInfo<Entry>) {
-    out.map(9);
+    let later = if info.summary.idempotence.is_some() { IDEMPOTENCE_PAIRS } else { 0 };
+    out.map(9 + later);
     summary(out, &info.summary);
     out.bulk("entries");
     entries(out, &info.entries);
@@ -275,14 +295,17 @@ fn stream_full(out: &mut Writer<'_>, info: &StreamFullInfo<Entry>) {
 
 fn group_full(out: &mut Writer<'_>, full: &GroupFullInfo) {
     let info = &full.info;
-    out.map(7);
+    out.map(7 + usize::from(info.nacked_count.is_some()));
     out.bulk("name");
     out.bulk(&info.name);
     out.bulk("last-delivered-id");
     id(out, info.last_delivered_id);
     number_or_null(out, "entries-read", info.entries_read);
-    number_or_null(out, "lag", info.lag);
+    number_or_null(out, "lag", info.lag.or(info.unread));
     number(out, "pel-count", info.pending_count);
+    if let Some(nacked_count) = info.nacked_count {
+        number(out, "nacked-count", nacked_count);
+    }
     out.bulk("pending");
     each(out, &full.pending, |out, pending| {
         out.array(4);
@@ -398,9 +421,8 @@ mod tests {
         check(Reply::AutoClaimed { next, claimed, deleted: vec![id] }, expected, expected);
     }
 
-    #[test]
-    fn descriptions_have_the_pairs_of_redis_7_2() {
-        let summary = StreamSummary {
+    fn summary_of(idempotence: Option<IdempotenceInfo>) -> StreamSummary {
+        StreamSummary {
             length: 1,
             blocks_count: 1,
             tree_nodes_count: 2,
@@ -408,8 +430,30 @@ mod tests {
             max_deleted_id: EntryId::new(5, 1),
             entries_added: 9,
             first_id: EntryId::new(6, 0),
+            idempotence,
+        }
+    }
+
+    fn known() -> IdempotenceInfo {
+        IdempotenceInfo {
+            duration_ms: 100_000,
+            ids_max: 200,
+            producers_count: 3,
+            ids_count: 40,
+            added: 500,
+            duplicates: 6,
+            dropped: 7,
+        }
+    }
+
+    #[test]
+    fn descriptions_have_the_pairs_of_redis_7_2_where_nothing_later_is_told() {
+        let info = StreamInfo {
+            summary: summary_of(None),
+            groups_count: 1,
+            first: Some(five()),
+            last: None,
         };
-        let info = StreamInfo { summary, groups_count: 1, first: Some(five()), last: None };
         check(
             Reply::Stream(Box::new(info)),
             "*20['length', :1, 'radix-tree-keys', :1, 'radix-tree-nodes', :2, \
@@ -431,6 +475,33 @@ mod tests {
     }
 
     #[test]
+    fn a_description_tells_of_producers_and_last_of_what_redis_does_not_count() {
+        let summary = summary_of(Some(known()));
+        let info = StreamInfo { summary, groups_count: 1, first: None, last: None };
+        let resp2 = "*34['length', :1, 'radix-tree-keys', :1, 'radix-tree-nodes', :2, \
+             'last-generated-id', '9-9', 'max-deleted-entry-id', '5-1', 'entries-added', :9, \
+             'recorded-first-entry-id', '6-0', 'idmp-duration', :100, 'idmp-maxsize', :200, \
+             'pids-tracked', :3, 'iids-tracked', :40, 'iids-added', :500, 'iids-duplicates', :6, \
+             'groups', :1, 'first-entry', nil, 'last-entry', nil, 'iids-dropped', :7]";
+        let reply = Reply::Stream(Box::new(info));
+        assert_eq!(shown(&reply, Protocol::Resp2), resp2);
+        assert!(shown(&reply, Protocol::Resp3).starts_with("%17{'length': :1, "));
+    }
+
+    fn group_of(unread: Option<u64>, nacked_count: Option<u64>) -> GroupInfo {
+        GroupInfo {
+            name: "g".into(),
+            consumers_count: 1,
+            pending_count: 1,
+            last_delivered_id: EntryId::new(5, 1),
+            entries_read: None,
+            lag: None,
+            unread,
+            nacked_count,
+        }
+    }
+
+    #[test]
     fn a_full_description_shows_groups_and_consumers() {
         let detail = || PendingDetail {
             id: EntryId::new(5, 1),
@@ -438,33 +509,45 @@ mod tests {
             delivered_ms: 100,
             deliveries: 2,
         };
-        let group = GroupFullInfo {
-            info: GroupInfo {
-                name: "g".into(),
-                consumers_count: 1,
-                pending_count: 1,
-                last_delivered_id: EntryId::new(5, 1),
-                entries_read: None,
-                lag: Some(0),
-            },
-            pending: vec![detail()],
-            consumers: vec![ConsumerFullInfo {
+        let full = |idempotence, unread, nacked_count| {
+            let consumer = ConsumerFullInfo {
                 name: "c".into(),
                 seen_ms: 100,
                 active_ms: None,
                 pending_count: 1,
                 pending: vec![detail()],
-            }],
+            };
+            let info = group_of(unread, nacked_count);
+            let group = GroupFullInfo { info, pending: vec![detail()], consumers: vec![consumer] };
+            let summary = summary_of(idempotence);
+            Reply::StreamFull(Box::new(StreamFullInfo {
+                summary,
+                entries: Vec::new(),
+                groups: vec![group],
+            }))
         };
-        let mut out = BytesMut::new();
-        group_full(&mut Writer::new(&mut out, Protocol::Resp3), &group);
-        let value = ReplyParser::new().next(&mut out).unwrap().expect("one whole reply");
-        assert_eq!(
-            value.to_string(),
-            "%7{'name': 'g', 'last-delivered-id': '5-1', 'entries-read': nil, 'lag': :0, \
-             'pel-count': :1, 'pending': *1[*4['5-1', 'c', :100, :2]], 'consumers': \
+        let start = "'length': :1, 'radix-tree-keys': :1, 'radix-tree-nodes': :2, \
+             'last-generated-id': '9-9', 'max-deleted-entry-id': '5-1', 'entries-added': :9, \
+             'recorded-first-entry-id': '6-0', ";
+        let producers = "'idmp-duration': :100, 'idmp-maxsize': :200, 'pids-tracked': :3, \
+             'iids-tracked': :40, 'iids-added': :500, 'iids-duplicates': :6, ";
+        let end = "'pending': *1[*4['5-1', 'c', :100, :2]], 'consumers': \
              *1[%5{'name': 'c', 'seen-time': :100, 'active-time': :-1, 'pel-count': :1, \
-             'pending': *1[*3['5-1', :100, :2]]}]}"
+             'pending': *1[*3['5-1', :100, :2]]}]}]}";
+        assert_eq!(
+            shown(&full(None, None, None), Protocol::Resp3),
+            format!(
+                "%9{{{start}'entries': *0[], 'groups': *1[%7{{'name': 'g', 'last-delivered-id': \
+                 '5-1', 'entries-read': nil, 'lag': nil, 'pel-count': :1, {end}"
+            )
+        );
+        assert_eq!(
+            shown(&full(Some(known()), Some(8), Some(1)), Protocol::Resp3),
+            format!(
+                "%15{{{start}{producers}'entries': *0[], 'groups': *1[%8{{'name': 'g', \
+                 'last-delivered-id': '5-1', 'entries-read': nil, 'lag': :8, 'pel-count': :1, \
+                 'nacked-count': :1, {end}"
+            )
         );
     }
 }

@@ -6,8 +6,10 @@ use streams::command::{Command, ReadGroup};
 use streams::query::Query;
 
 use super::absent;
+use super::door::Door;
 use super::error::SyntaxError;
 use super::session::Turn;
+use crate::commands::config::Choice;
 use crate::commands::wait::Wanted;
 use crate::commands::xread::MayBlock;
 use crate::commands::{
@@ -50,6 +52,8 @@ pub(crate) enum Run {
     ReadGroup(fn(Args<'_>) -> MayBlock<ReadGroup>),
     /// The disks of the replicas of what this connection wrote.
     Hold(fn(Args<'_>) -> Result<Wanted, SyntaxError>),
+    /// This port, and for what is chosen for the whole cluster, the meta group.
+    Choose(fn(&Door, Args<'_>) -> Result<Choice, SyntaxError>),
     /// The keys of one slot.
     InSlot(fn(Args<'_>) -> Result<SlotQuestion, SyntaxError>),
     /// This connection, by what it has queued.
@@ -164,7 +168,7 @@ const fn spec(
 }
 
 use Keys::{At, Both, From, Streams};
-use Run::{Container, Local, Read, Transact, Write};
+use Run::{Choose, Container, Local, Read, Transact, Write};
 
 #[rustfmt::skip]
 static COMMANDS: &[Spec] = &[
@@ -313,7 +317,7 @@ static CONFIG: &[Spec] = &[
     spec("HELP",          2, Keys::None, NONE,     Local(config::help),        &command::HELP_DOC),
     spec("RESETSTAT",     2, Keys::None, NONE,     Local(config::reset_statistics), &config::RESETSTAT),
     spec("REWRITE",       2, Keys::None, NONE,     Local(config::rewrite),     &config::REWRITE),
-    spec("SET",          -4, Keys::None, NONE,     Local(config::set),         &config::SET),
+    spec("SET",          -4, Keys::None, NONE,     Choose(config::set),        &config::SET),
 ];
 
 #[rustfmt::skip]

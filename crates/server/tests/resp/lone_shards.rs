@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base::{Clock, ClusterId, ManualClock, NodeId, ShardId};
 use raft::bus::Bus;
+use raft::settings::Settings;
 use raft::{NodeStatus, Outcome, Pending, ProposeError, Shards, WaitWork, Watch, Watches};
 use streams::command::{Command, Stamp};
 use streams::error::Fault;
@@ -13,7 +14,7 @@ use streams::query::Query;
 use streams::reply::{EntryRef, Reply};
 use streams::{Blocks, State};
 use tokio::sync::{mpsc, oneshot};
-use topology::ShardMap;
+use topology::{Meta, MetaCommand, ShardMap};
 
 /// As many as it takes for two keys to be apart.
 const SHARDS_COUNT: u16 = 4;
@@ -38,6 +39,7 @@ pub(crate) struct LoneShards {
     status: Mutex<NodeStatus>,
     /// Reads that were asked of this node's own replicas.
     asked_here: AtomicUsize,
+    meta: Mutex<Meta>,
 }
 
 /// Those who wait at a shard: all of them are woken when it is worth asking.
@@ -87,6 +89,7 @@ impl LoneShards {
             waits,
             status: Mutex::new(status),
             asked_here: AtomicUsize::new(0),
+            meta: Mutex::default(),
         }
     }
 
@@ -200,6 +203,18 @@ impl Shards for LoneShards {
         let watch = waits.watches.watch(query);
         waits.look(&state);
         watch
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::of(self.meta.lock().unwrap().settings())
+    }
+
+    fn choose(&self, numbers: BTreeMap<String, u64>) -> Pending {
+        self.meta.lock().unwrap().apply(MetaCommand::Choose { numbers });
+        let set = Command::Set(self.settings().shards);
+        let told =
+            self.shards().into_iter().map(|shard| self.ask(shard, Asked::Write(set.clone())));
+        told.last().unwrap()
     }
 
     fn bus(&self) -> Option<&Bus> {

@@ -234,7 +234,10 @@ impl Script {
         Command::Copy { key, to, replace: self.coin() }
     }
 
-    fn set(&self) -> Command {
+    fn of_all_keys(&self) -> Command {
+        if self.below(3) == 0 {
+            return Command::Flush;
+        }
         let any = |of: &[u64]| of[self.below(of.len() as u64) as usize];
         Command::Set(Settings {
             revision: self.below(6),
@@ -319,8 +322,7 @@ impl Script {
             41 => Command::ExpireDue,
             42 => Command::Rename { key, to: self.key(), only_new: self.coin() },
             43 => self.copy(key),
-            44 if self.below(4) == 0 => Command::Flush,
-            47 if self.coin() => self.set(),
+            44 => self.of_all_keys(),
             45 | 46 => self.transaction(),
             38 if self.coin() => Command::Misplaced,
             38 => Command::Configure {

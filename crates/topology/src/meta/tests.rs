@@ -51,11 +51,12 @@ fn numbers(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
 #[test]
 fn what_is_chosen_has_a_revision_that_grows_with_each_change() {
     let mut meta = made();
-    let mut choose = |of| meta.apply(MetaCommand::Choose { numbers: numbers(of) });
+    let long = "x".repeat(65);
+    let mut choose = |of: &[(&str, u64)]| meta.apply(MetaCommand::Choose { numbers: numbers(of) });
     assert_eq!(choose(&[("a", 1), ("b", 2)]), MetaReply::Chosen(1));
     assert_eq!(choose(&[("b", 2)]), MetaReply::Chosen(1), "nothing new");
     assert_eq!(choose(&[("b", 3)]), MetaReply::Chosen(2));
-    assert!(matches!(choose(&[(&"x".repeat(65), 1)]), MetaReply::Refused(_)));
+    assert!(matches!(choose(&[(long.as_str(), 1)]), MetaReply::Refused(_)));
     let many: Vec<String> = (0..63).map(|number| format!("n{number}")).collect();
     let many: Vec<(&str, u64)> = many.iter().map(|name| (name.as_str(), 1)).collect();
     assert!(matches!(choose(&many), MetaReply::Refused(_)));

@@ -95,6 +95,7 @@ async fn a_description_has_the_stream_and_its_groups() {
         max_deleted_id: EntryId::MIN,
         entries_added: 7,
         first_id: EntryId::new(3, 0),
+        idempotence: None,
     };
     let info = StreamInfo { summary, groups_count: 1, first: None, last: None };
     let group = GroupInfo {
@@ -103,7 +104,9 @@ async fn a_description_has_the_stream_and_its_groups() {
         pending_count: 3,
         last_delivered_id: EntryId::new(4, 0),
         entries_read: None,
-        lag: Some(1),
+        lag: None,
+        unread: Some(1),
+        nacked_count: None,
     };
     door.double.next_answer(Ok(Reply::Stream(Box::new(info))));
     door.double.next_answer(Ok(Reply::Groups(vec![group])));

@@ -72,7 +72,7 @@ impl Connection {
             Item::Step(Step::Command(command), nothing)
         };
         let item = match &spec.run {
-            Run::Local(_) => Ok(Item::Here(spec, args.clone())),
+            Run::Local(_) | Run::Choose(_) => Ok(Item::Here(spec, args.clone())),
             Run::Read(parse) => parse(args).map(read),
             Run::ReadAlone(parse) => parse(args).map(|(query, _)| read(query)),
             Run::ReadGroup(parse) => parse(args).map(|(it, _)| write(Command::ReadGroup(it))),
@@ -151,8 +151,19 @@ impl Connection {
         let mut written = BytesMut::new();
         let out = Writer::new(&mut written, self.session.protocol);
         let mut turn = Turn { door: &self.door, session: &mut self.session, out };
-        let Run::Local(run) = spec.run else { return written };
-        let done = run(&mut turn, args);
+        let done = match spec.run {
+            Run::Local(run) => run(&mut turn, args),
+            // What concerns the whole cluster is no step of a shard's.
+            Run::Choose(parse) => parse(turn.door, args).and_then(|choice| {
+                if choice.is_shared() {
+                    return Err(SyntaxError::NotInMulti);
+                }
+                choice.settle(turn.door);
+                turn.out.simple("OK");
+                Ok(())
+            }),
+            _ => return written,
+        };
         if let Err(error) = &done {
             let text = error.to_string();
             turn.out.error(&text);
@@ -172,7 +183,7 @@ impl Connection {
         }
     }
 
-    fn say(&mut self, spec: &'static Spec, said: Result<&str, SyntaxError>) {
+    pub(super) fn say(&mut self, spec: &'static Spec, said: Result<&str, SyntaxError>) {
         match said {
             Ok(word) => {
                 self.note_done(spec, Duration::ZERO, false);
