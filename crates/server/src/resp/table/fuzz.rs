@@ -190,6 +190,10 @@ impl<'a> Checker<'a> {
                 (Call::read_group(&self.shards, read), Nothing::Array)
             }
             Run::Hold(parse) => return parse(args).map(|_| ()),
+            Choose(parse) => {
+                parse(&self.door, args)?.settle(&self.door);
+                return Ok(());
+            }
             Run::InSlot(parse) => (Call::in_slot(&self.shards, parse(args)?), Nothing::Array),
             Transact(_) | Container(_) => return Ok(()),
         };
