@@ -16,7 +16,7 @@
 //! | CVE-2025-30215 | administration without asking who may | `cve_2025_30215_..` |
 //! | CVE-2025-48367 | an error of accept ends the port | `descriptors.rs`: `cve_2025_48367_..` |
 //! | CVE-2025-62507 | XACKDEL with many ids | `cve_2025_62507_..` |
-//! | CVE-2025-67733 | what was sent becomes a reply | `limits.rs`: `cve_2025_67733_..` |
+//! | CVE-2025-67733 | what was sent becomes a reply | `hostile.rs`: `cve_2025_67733_..` |
 //! | CVE-2026-23479 | a client goes while it is unblocked | `cve_2026_23479_..` |
 //! | CVE-2026-27623 | an empty request leaves something behind | `cve_2026_27623_..`, and `resp`'s fuzz targets |
 //! | CVE-2026-27889 | one frame of a stranger ends the process | `cve_2026_27889_..` |

@@ -10,6 +10,7 @@ mod commands;
 mod connection;
 mod door;
 mod golden;
+mod hostile;
 mod known_bugs;
 mod limits;
 mod lone_shards;
