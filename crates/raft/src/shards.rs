@@ -52,16 +52,11 @@ pub trait Shards: Send + Sync + 'static {
     }
 
     /// What was chosen for the whole cluster, as far as this node has heard.
-    fn settings(&self) -> Settings {
-        Settings::default()
-    }
+    fn settings(&self) -> Settings;
 
     /// Chooses for the whole cluster, by the names in [`crate::settings`]. The answer comes when
     /// every shard goes by it.
-    fn choose(&self, numbers: BTreeMap<String, u64>) -> Pending {
-        drop(numbers);
-        Pending::ready(Err(ProposeError::Stopped))
-    }
+    fn choose(&self, numbers: BTreeMap<String, u64>) -> Pending;
 
     /// Where to publish and to listen, over all nodes; none where that isn't offered.
     fn bus(&self) -> Option<&Bus> {

@@ -55,6 +55,14 @@ impl Shards for Told {
         Watch::never()
     }
 
+    fn settings(&self) -> raft::settings::Settings {
+        raft::settings::Settings::default()
+    }
+
+    fn choose(&self, _: std::collections::BTreeMap<String, u64>) -> Pending {
+        Pending::ready(Err(ProposeError::Stopped))
+    }
+
     fn shard_of(&self, key: &[u8]) -> ShardId {
         ShardId(u16::from(key[0] - b'a'))
     }

@@ -1,9 +1,11 @@
 //! The shards as the doors see them, with every write counted. Never an answer of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{NodeId, ShardId};
 use raft::bus::Bus;
+use raft::settings::Settings;
 use raft::{Held, NodeStatus, Pending, Shards, Watch};
 use streams::command::Command;
 use streams::query::Query;
@@ -51,6 +53,14 @@ impl Shards for Watched {
 
     fn held(&self, shard: ShardId, wanted: usize, deadline: Option<Instant>) -> Held {
         self.shards.held(shard, wanted, deadline)
+    }
+
+    fn settings(&self) -> Settings {
+        self.shards.settings()
+    }
+
+    fn choose(&self, numbers: BTreeMap<String, u64>) -> Pending {
+        self.shards.choose(numbers)
     }
 
     fn bus(&self) -> Option<&Bus> {

@@ -187,6 +187,14 @@ impl Shards for Double {
         panic!("nobody waits here: {query:?}")
     }
 
+    fn settings(&self) -> raft::settings::Settings {
+        raft::settings::Settings::default()
+    }
+
+    fn choose(&self, _: BTreeMap<String, u64>) -> Pending {
+        Pending::ready(Err(raft::ProposeError::Stopped))
+    }
+
     fn shard_of(&self, _: &[u8]) -> ShardId {
         SHARD
     }

@@ -86,6 +86,14 @@ impl Shards for Little {
         Watch::never()
     }
 
+    fn settings(&self) -> raft::settings::Settings {
+        raft::settings::Settings::default()
+    }
+
+    fn choose(&self, _: BTreeMap<String, u64>) -> Pending {
+        Pending::ready(Err(raft::ProposeError::Stopped))
+    }
+
     fn shard_of(&self, _: &[u8]) -> ShardId {
         ShardId(0)
     }
