@@ -126,10 +126,12 @@ fn is_malformed_first(theirs: &Value, ours: &Value) -> bool {
         "ERR Unrecognized XCLAIM option ",
         "ERR unknown subcommand or wrong number of arguments ",
     ];
+    const NOTHING: &[&str] =
+        &["NOGROUP ", "ERR no such key", "ERR The XGROUP subcommand requires the key to exist."];
     let nothing_there = match theirs {
         Value::Integer(0) | Value::Null => true,
         other => {
-            other.as_error().is_some_and(|it| it.starts_with("NOGROUP ") || it == "ERR no such key")
+            other.as_error().is_some_and(|it| NOTHING.iter().any(|start| it.starts_with(start)))
         }
     };
     let is_malformed = |error: &str| MALFORMED.iter().any(|start| error.starts_with(start));
@@ -204,6 +206,8 @@ mod tests {
         let differs = |kind, words, theirs, ours| differs(kind, &request(words), &theirs, &ours);
         let (nothing, malformed) = (Value::Integer(0), error("ERR Invalid stream ID specified"));
         assert!(!differs(Kind::Valkey, "XDEL a x", nothing.clone(), malformed.clone()));
+        let no_key = error("ERR The XGROUP subcommand requires the key to exist. Note that");
+        assert!(!differs(Kind::Valkey, "XGROUP CREATE a g x", no_key, malformed.clone()));
         assert!(differs(Kind::Valkey, "XDEL a x", malformed, nothing));
         let group = |lag| Value::Array(vec![Value::bulk("lag"), lag]);
         let lags =
