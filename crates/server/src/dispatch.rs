@@ -232,7 +232,10 @@ impl Future for Call {
 /// Puts the numbers of watched keys in their place.
 fn noted(reply: Reply<Entry>, keys: &mut Vec<Bytes>, watched: &Watched) -> Reply<Entry> {
     let Reply::Watched(numbers) = reply else { return reply };
-    crate::resp::lock(watched).extend(std::mem::take(keys).into_iter().zip(numbers));
+    let mut watched = crate::resp::lock(watched);
+    for (key, number) in std::mem::take(keys).into_iter().zip(numbers) {
+        watched.note(key, number);
+    }
     Reply::Ok
 }
 

@@ -91,6 +91,8 @@ pub(crate) enum SyntaxError {
     NotInMulti,
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAbort,
+    #[error("ERR too much is watched: at most 1 MiB of keys, EXEC or UNWATCH first")]
+    WatchedTooMuch,
     #[error("ERR the transaction is too big: at most 16 MiB and 65536 commands")]
     TransactionTooBig,
     #[error(

@@ -26,6 +26,11 @@ pub(super) const TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Requests of the same: their replies are kept until they are confirmed.
 pub(super) const TRANSACTION_REQUESTS_MAX: usize = 65_536;
 
+/// Bytes of the keys that a connection may watch, and what each costs beside its own, roughly: they
+/// become part of that entry.
+pub(super) const WATCHED_BYTES_MAX: usize = 1 << 20;
+pub(super) const WATCHED_OVERHEAD_BYTES: usize = 64;
+
 /// Unsent bytes above which a connection's further requests wait.
 pub(super) const OUTPUT_BYTES_SOFT: usize = 1 << 20;
 

@@ -6,6 +6,8 @@
 //! a watched key had changed, that is told to nobody, but it was done.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -22,8 +24,25 @@ use super::table::Spec;
 /// Keys with their numbers, as far as the shards have told them.
 pub(crate) type Watched = Arc<Mutex<Numbered>>;
 
-/// Watched keys with the numbers that the shards told.
-type Numbered = Vec<(Bytes, Option<u64>)>;
+/// Watched keys with the numbers that the shards told: the first of each key.
+#[derive(Debug, Default)]
+pub(crate) struct Numbered {
+    numbers: BTreeMap<Bytes, Option<u64>>,
+    bytes: usize,
+}
+
+impl Numbered {
+    /// A shard told the number of a key. One that is watched already stays so from then on.
+    pub(crate) fn note(&mut self, key: Bytes, number: Option<u64>) {
+        if let Place::Vacant(place) = self.numbers.entry(key) {
+            self.bytes += place.key().len() + limits::WATCHED_OVERHEAD_BYTES;
+            place.insert(number);
+        }
+    }
+}
+
+/// The same as a transaction has them.
+type Watching = Vec<(Bytes, Option<u64>)>;
 
 /// What a connection has queued and watches.
 #[derive(Debug, Default)]
@@ -94,6 +113,10 @@ impl Queued {
         if self.is_open() {
             return Err(SyntaxError::WatchInMulti);
         }
+        let bytes: usize = keys.iter().map(Bytes::len).sum();
+        if lock(&self.watched).bytes + bytes > limits::WATCHED_BYTES_MAX {
+            return Err(SyntaxError::WatchedTooMuch);
+        }
         self.watched_slot = common_slot(keys.iter(), self.watched_slot)?;
         Ok(self.watched.clone())
     }
@@ -105,14 +128,14 @@ impl Queued {
     }
 
     /// What is to be executed. Nothing is queued or watched any more, whatever comes of it.
-    pub(super) fn take(&mut self) -> Result<(Vec<Item>, Numbered), SyntaxError> {
+    pub(super) fn take(&mut self) -> Result<(Vec<Item>, Watching), SyntaxError> {
         let queued = std::mem::take(self);
         let items = queued.items.ok_or(SyntaxError::ExecWithoutMulti)?;
         if queued.broken {
             return Err(SyntaxError::ExecAbort);
         }
         let watched = std::mem::take(&mut *lock(&queued.watched));
-        Ok((items, watched))
+        Ok((items, watched.numbers.into_iter().collect()))
     }
 }
 
@@ -131,7 +154,7 @@ pub(super) enum Plan {
 }
 
 /// How these steps are taken.
-pub(super) fn plan(watched: Numbered, mut steps: Vec<Step>) -> Result<Plan, SyntaxError> {
+pub(super) fn plan(watched: Watching, mut steps: Vec<Step>) -> Result<Plan, SyntaxError> {
     let alone = steps.len() == 1 && watched.is_empty();
     let keys = || watched.iter().map(|(key, _)| key).chain(steps.iter().flat_map(Step::keys));
     let slot = common_slot(keys(), None);

@@ -104,3 +104,47 @@ async fn many_idle_connections_cost_others_nothing() {
     drop(idle);
     door.until(|stats| stats.clients == 1).await;
 }
+
+/// What was watched grew with every WATCH, and became one entry of the log with EXEC.
+#[tokio::test]
+async fn what_is_watched_is_bounded_and_a_key_counts_once() {
+    const KEY_BYTES: usize = 10_000;
+    let door = Door::open();
+    let mut client = door.client().await;
+    for _ in 0..300 {
+        assert_eq!(client.ask(&format!("WATCH {{a}}{}", "x".repeat(KEY_BYTES))).await, "+OK");
+    }
+    let full = "-ERR too much is watched: at most 1 MiB of keys, EXEC or UNWATCH first";
+    let mut watched = 1;
+    while watched < 200 {
+        match client.ask(&format!("WATCH {{a}}{watched}{}", "x".repeat(KEY_BYTES))).await {
+            said if said == "+OK" => watched += 1,
+            said => {
+                assert_eq!(said, full);
+                break;
+            }
+        }
+    }
+    assert_eq!(watched, (1 << 20) / (KEY_BYTES + 3 + 64));
+    // What is watched is still so.
+    assert_eq!(client.ask("MULTI").await, "+OK");
+    assert_eq!(client.ask("XLEN {a}").await, "+QUEUED");
+    door.client().await.ask(&format!("XADD {{a}}1{} * f v", "x".repeat(KEY_BYTES))).await;
+    assert_eq!(client.ask("EXEC").await, "nil-array");
+    assert_eq!(client.ask(&format!("WATCH b{}", "x".repeat(KEY_BYTES))).await, "+OK");
+    assert_eq!(client.ask("UNWATCH").await, "+OK");
+    assert_eq!(client.ask("WATCH {a}1").await, "+OK");
+}
+
+/// A key that is watched twice is watched from the first time on.
+#[tokio::test]
+async fn a_key_that_is_watched_again_is_not_watched_anew() {
+    let door = Door::open();
+    let (mut client, mut other) = (door.client().await, door.client().await);
+    assert_eq!(client.ask("WATCH s").await, "+OK");
+    other.ask("XADD s 1-1 f v").await;
+    for (asked, said) in [("WATCH s", "+OK"), ("MULTI", "+OK"), ("XLEN s", "+QUEUED")] {
+        assert_eq!(client.ask(asked).await, said);
+    }
+    assert_eq!(client.ask("EXEC").await, "nil-array");
+}

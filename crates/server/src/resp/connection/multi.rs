@@ -53,6 +53,7 @@ impl Connection {
 
     fn enqueue(&mut self, spec: &'static Spec) {
         let bytes = self.args.iter().map(Bytes::len).sum();
+        self.args = compact(&self.args);
         let taken = way(&self.door, &self.session, spec, &self.args).and_then(|_| {
             let item = self.item(spec);
             self.session.queued.push(item, bytes)
@@ -92,9 +93,7 @@ impl Connection {
 
     fn watch(&mut self, spec: &'static Spec) {
         let checked = way(&self.door, &self.session, spec, &self.args);
-        // Copies: the bytes at hand are slices of all that came with them.
-        let keys = self.args[1..].iter().map(|key| Bytes::copy_from_slice(key));
-        let keys: Vec<Bytes> = keys.collect();
+        let keys = compact(&self.args[1..]);
         match checked.and_then(|_| self.session.queued.watch(&keys)) {
             Ok(watched) => {
                 let call = Call::watch(&self.door.shards, keys, watched);
@@ -195,6 +194,14 @@ impl Connection {
             Err(error) => self.reject(spec, &error),
         }
     }
+}
+
+/// Copies, for what is kept: the arguments at hand are slices of all that came with them.
+fn compact(args: &[Bytes]) -> Vec<Bytes> {
+    let mut all = BytesMut::with_capacity(args.iter().map(Bytes::len).sum());
+    args.iter().for_each(|arg| all.extend_from_slice(arg));
+    let mut all = all.freeze();
+    args.iter().map(|arg| all.split_to(arg.len())).collect()
 }
 
 /// A request that EXEC executes.
