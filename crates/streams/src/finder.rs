@@ -68,7 +68,7 @@ impl<'a> Finder<'a> {
 
 impl<'a> Place<'a> {
     fn covers(&self, stream: StreamNumber, id: EntryId) -> bool {
-        self.stream == stream && self.span.first() <= id && id <= self.span.last()
+        self.stream == stream && self.span.has(id)
     }
 
     fn find(&mut self, id: EntryId) -> Option<RawEntry<'a>> {

@@ -5,19 +5,23 @@ use bytes::Bytes;
 use crate::block::Blocks;
 use crate::error::Fault;
 use crate::finder::Finder;
-use crate::id::BlockKey;
+use crate::id::{BlockKey, StreamNumber};
 use crate::reply::{Claimed, Delivery, Entry, EntryRef, Reply, StreamFullInfo, StreamInfo};
 use crate::state::State;
+use crate::stream::Span;
 
 /// Blocks of the entries that a reply names, as far as they aren't in the state.
 pub(crate) fn needs(state: &State, reply: &Reply<EntryRef>) -> Vec<BlockKey> {
     let mut needs = Vec::new();
+    // Where the last one is: those that follow are mostly there too.
+    let mut at: Option<(StreamNumber, Span<'_>)> = None;
     let need = |entry: &EntryRef| {
-        let stream = state.streams.get(&entry.stream);
-        let block = stream.and_then(|stream| stream.is_absent(&stream.locate(entry.id)?));
-        if block.is_some() && needs.last() != block.as_ref() {
-            needs.extend(block);
+        if at.is_some_and(|(stream, span)| stream == entry.stream && span.has(entry.id)) {
+            return;
         }
+        let Some(stream) = state.streams.get(&entry.stream) else { return };
+        at = stream.locate(entry.id).map(|span| (entry.stream, span));
+        needs.extend(at.and_then(|(_, span)| stream.is_absent(&span)));
     };
     match reply {
         Reply::Entries(entries) | Reply::AutoClaimed { claimed: Claimed::Entries(entries), .. } => {

@@ -156,6 +156,11 @@ impl Span<'_> {
         self.marks.map_or(self.last_ever, |marks| marks.last)
     }
 
+    /// Whether an id lies between them: then it is nowhere else.
+    pub(crate) fn has(&self, id: EntryId) -> bool {
+        self.first() <= id && id <= self.last()
+    }
+
     pub(crate) fn is_deleted(&self, position: u16) -> bool {
         self.marks.is_some_and(|marks| marks.has(position))
     }
@@ -220,7 +225,7 @@ impl Stream {
     /// The block in which the id is, if it is anywhere.
     pub(crate) fn locate(&self, id: EntryId) -> Option<Span<'_>> {
         let span = self.spans_back_from(id).next()?;
-        (span.first() <= id && id <= span.last()).then_some(span)
+        span.has(id).then_some(span)
     }
 
     /// Whether the shell has to fetch the block of a span.
