@@ -1,5 +1,7 @@
-//! Patterns with `*`, `?`, `[a-z]` and `\`, as Redis matches names. Never recursive: the time is
-//! bounded by the product of both lengths, whatever the pattern.
+//! Patterns with `*`, `?`, `[a-z]` and `\`, as Redis matches names. Never recursive, and the time is
+//! bounded, whatever the pattern: the product of two long lengths would hold up everybody else.
+
+use crate::limits::PATTERN_STEPS_MAX;
 
 /// Whether capital letters are letters of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +21,13 @@ impl Case {
     }
 }
 
-/// Whether the pattern covers the whole text.
+/// Whether the pattern covers the whole text, and that is seen in [`PATTERN_STEPS_MAX`] steps.
 pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
     let (mut at, mut text_at) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
-    loop {
+    let mut steps = 0;
+    while steps < PATTERN_STEPS_MAX {
+        steps += 1;
         let matched = match (pattern.get(at), text.get(text_at)) {
             (None, None) => return true,
             (Some(b'*'), _) => {
@@ -31,7 +35,11 @@ pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
                 at += 1;
                 continue;
             }
-            (Some(_), Some(byte)) => one(&pattern[at..], *byte, case),
+            (Some(_), Some(byte)) => {
+                let (matched, length) = one(&pattern[at..], *byte, case);
+                steps += length;
+                matched.then_some(length)
+            }
             _ => None,
         };
         match (matched, star) {
@@ -46,22 +54,26 @@ pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
             (None, _) => return false,
         }
     }
+    false
 }
 
-/// The length of the pattern's first element where it covers the byte.
-fn one(pattern: &[u8], byte: u8, case: Case) -> Option<usize> {
+/// Whether the pattern's first element covers the byte, and its length.
+fn one(pattern: &[u8], byte: u8, case: Case) -> (bool, usize) {
     let same = |literal: &u8| case.of(*literal) == case.of(byte);
     match pattern {
-        [b'?', ..] => Some(1),
-        [b'[', rest @ ..] => class(rest, byte, case).map(|length| length + 1),
-        [b'\\', literal, ..] => same(literal).then_some(2),
-        [literal, ..] => same(literal).then_some(1),
-        [] => None,
+        [b'?', ..] => (true, 1),
+        [b'[', rest @ ..] => {
+            let (covers, length) = class(rest, byte, case);
+            (covers, length + 1)
+        }
+        [b'\\', literal, ..] => (same(literal), 2),
+        [literal, ..] => (same(literal), 1),
+        [] => (false, 0),
     }
 }
 
 /// The same for what follows a `[`.
-fn class(pattern: &[u8], byte: u8, case: Case) -> Option<usize> {
+fn class(pattern: &[u8], byte: u8, case: Case) -> (bool, usize) {
     let byte = case.of(byte);
     let negated = pattern.first() == Some(&b'^');
     let mut at = usize::from(negated);
@@ -88,8 +100,11 @@ fn class(pattern: &[u8], byte: u8, case: Case) -> Option<usize> {
             }
         }
     }
-    (found != negated).then_some(at)
+    (found != negated, at)
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -147,5 +162,17 @@ mod tests {
         let pattern = "*a".repeat(2000);
         check(&pattern, &"a".repeat(1999), false);
         check(&"*".repeat(100_000), "abc", true);
+    }
+
+    /// With a megabyte of each, one match took minutes, and its shard did nothing else.
+    #[test]
+    fn cve_2022_36021_what_takes_too_many_steps_is_not_covered() {
+        let (short, long) = ("a".repeat(100), "a".repeat(100_000));
+        let pattern = |middle: &str| format!("*{middle}b");
+        check(&pattern(&short), &format!("{short}b"), true);
+        check(&pattern(&short), &format!("{}b", "a".repeat(1_000)), true);
+        check(&pattern(&long), &format!("{long}{long}b"), false);
+        // A class is gone through for each byte.
+        check(&format!("*[{long}]b"), &format!("{short}b"), false);
     }
 }

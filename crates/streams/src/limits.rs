@@ -35,6 +35,10 @@ pub const READ_BYTES_MAX: u64 = 64 << 20;
 /// has them.
 pub const COPY_BYTES_MAX: u64 = 64 << 20;
 
+/// Steps that matching one name with one pattern takes at most, some 200 us: a name that needs more
+/// isn't covered. A pattern of 100 bytes may be tried at each byte of a name of 1,000.
+pub const PATTERN_STEPS_MAX: usize = 1 << 17;
+
 /// Keys that one tick removes at most when their time has passed: what is left waits for the next
 /// one, and is seen by nobody meanwhile.
 pub const EXPIRE_KEYS_MAX: usize = 1000;
