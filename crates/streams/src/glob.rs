@@ -27,12 +27,11 @@ pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
     let mut star: Option<(usize, usize)> = None;
     let mut steps = 0;
     while steps < PATTERN_STEPS_MAX {
-        steps += 1;
         let matched = match (pattern.get(at), text.get(text_at)) {
             (None, None) => return true,
             (Some(b'*'), _) => {
                 star = Some((at + 1, text_at));
-                at += 1;
+                (at, steps) = (at + 1, steps + 1);
                 continue;
             }
             (Some(_), Some(byte)) => {
@@ -40,7 +39,10 @@ pub fn matches(pattern: &[u8], text: &[u8], case: Case) -> bool {
                 steps += length;
                 matched.then_some(length)
             }
-            _ => None,
+            _ => {
+                steps += 1;
+                None
+            }
         };
         match (matched, star) {
             (Some(length), _) => {
