@@ -1,7 +1,10 @@
 //! Redis compatibility in short form, on a cluster of real processes. The long form is
 //! `scripts/conformance --long`.
 
+use std::path::Path;
+
 use tests::cluster::{Cluster, Options};
+use tests::conformance::suites::SUITES;
 use tests::conformance::{Kind, Server, differential, golden};
 
 #[test]
@@ -24,4 +27,21 @@ fn twenty_thousand_random_commands_are_answered_as_by_redis_and_valkey() {
     let shown: String = verdict.differences.iter().map(ToString::to_string).collect();
     assert!(verdict.differences.is_empty(), "{shown}");
     assert!(verdict.commands >= 20_000, "only {} commands", verdict.commands);
+}
+
+#[test]
+fn what_redis_py_publishes_as_its_tests_of_streams_passes_as_listed() {
+    let Some(dir) = std::env::var_os("WEIR_TEST_SUITES") else {
+        println!("NOT RUN: WEIR_TEST_SUITES names no directory; `scripts/test tools` makes one");
+        return;
+    };
+    let suite = SUITES.iter().find(|suite| suite.name == "redis-py").unwrap();
+    assert!(suite.is_installed(Path::new(&dir)), "it is not installed in {}", dir.display());
+    for protocol in suite.protocols {
+        let cluster = Cluster::start(&Options::default()).unwrap();
+        let verdict = suite.run(&cluster, Path::new(&dir), *protocol).unwrap();
+        verdict.news.iter().for_each(|it| println!("RESP{protocol}: {it}"));
+        assert!(verdict.complaints.is_empty(), "RESP{protocol}: {}", verdict.complaints.join("\n"));
+        assert!(verdict.passed > 150, "RESP{protocol}: only {} pass", verdict.passed);
+    }
 }

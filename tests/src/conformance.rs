@@ -1,5 +1,5 @@
 //! Whether the cluster answers as Redis does: to a recorded conversation, and to random commands
-//! beside running servers. Differences that are meant stand in short lists, each with its reason.
+//! beside running servers, and whether published tests pass. Differences that are meant stand in short lists, each with its reason.
 
 mod alike;
 pub mod clients;
@@ -7,6 +7,7 @@ pub mod differential;
 pub mod golden;
 mod recording;
 mod server;
+pub mod suites;
 
 pub use server::{Kind, Server};
 

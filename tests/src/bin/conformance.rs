@@ -1,13 +1,13 @@
 //! Compares a cluster of real processes with Redis: the recorded conversation, and random commands
-//! beside running servers; or runs the programs of real clients against it. Exit code 0 only when
-//! nothing differs without a reason, and no program failed.
+//! beside running servers; or runs the programs of real clients against it, or published tests. Exit
+//! code 0 only when nothing differs without a reason, and no program and no listed test failed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use tests::cluster::{Cluster, Options};
-use tests::conformance::{Kind, Server, clients, differential, golden};
+use tests::conformance::{Kind, Server, clients, differential, golden, suites};
 
 /// Compare Weir with Redis and Valkey, reply for reply.
 #[derive(Parser)]
@@ -21,10 +21,18 @@ struct Args {
     /// Run the programs of real clients instead, whose libraries are installed in DIR.
     #[arg(long, value_name = "DIR")]
     clients: Option<PathBuf>,
+    /// Run published tests of streams instead, which are installed in DIR.
+    #[arg(long, value_name = "DIR", conflicts_with = "clients")]
+    suites: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(dir) = &args.suites {
+        let wrong = run_suites(dir)?;
+        anyhow::ensure!(wrong == 0, "{wrong} tests are not as listed");
+        return Ok(());
+    }
     let mut cluster = Cluster::start(&Options::default())?;
     let wrong = match &args.clients {
         Some(dir) => run_clients(&mut cluster, dir)?,
@@ -88,4 +96,28 @@ fn run_clients(cluster: &mut Cluster, dir: &Path) -> anyhow::Result<usize> {
         }
     }
     Ok(failed)
+}
+
+/// How many tests are not as listed; each suite has a cluster of its own.
+fn run_suites(dir: &Path) -> anyhow::Result<usize> {
+    let mut out = std::io::stdout();
+    let mut wrong = 0;
+    for suite in suites::SUITES {
+        let name = suite.name;
+        if !suite.is_installed(dir) {
+            writeln!(out, "NOT RUN: the suite of {name} is not installed here")?;
+            continue;
+        }
+        for protocol in suite.protocols {
+            let mut cluster = Cluster::start(&Options::default())?;
+            let verdict = suite.run(&cluster, dir, *protocol)?;
+            cluster.stop()?;
+            let (passed, left_out) = (verdict.passed, verdict.left_out);
+            writeln!(out, "{name}, RESP{protocol}: {passed} pass as listed, {left_out} left out")?;
+            verdict.news.iter().try_for_each(|it| writeln!(out, "  {it}"))?;
+            verdict.complaints.iter().try_for_each(|it| writeln!(out, "  NOT AS LISTED: {it}"))?;
+            wrong += verdict.complaints.len();
+        }
+    }
+    Ok(wrong)
 }

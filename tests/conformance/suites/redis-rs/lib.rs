@@ -1,0 +1,1 @@
+//! Nothing: a place for tests of another package.
