@@ -262,3 +262,22 @@ async fn blocked_clients_are_counted_and_named() {
     door.until(|stats| stats.clients == 1).await;
     assert!(said(&mut other, "INFO clients").await.contains("blocked_clients:0"));
 }
+
+#[tokio::test]
+async fn what_is_given_back_wakes_a_reader_that_claims() {
+    let door = Door::open();
+    let mut client = with_group(&door).await;
+    client.ask("XADD s 1-1 a b").await;
+    client.ask("XREADGROUP GROUP g dead STREAMS s >").await;
+    let mut plain = blocked(&door, "XREADGROUP GROUP g plain BLOCK 0 STREAMS s >").await;
+    let read = "XREADGROUP GROUP g alive BLOCK 0 CLAIM 3600000 STREAMS s >";
+    let mut claims = blocked(&door, read).await;
+    assert_eq!(client.ask("XNACK s g FAIL IDS 1 1-1").await, ":1");
+    let said = claims.said().await;
+    assert!(said.starts_with("*1[*2['s', *1[*4['1-1', *2['a', 'b'], :"), "{said}");
+    assert!(said.ends_with(", :1]]]]"), "{said}");
+    // Who doesn't claim goes on waiting for what is new.
+    assert_eq!(door.shards.waits_count(), 1);
+    client.ask("XADD s 2-1 a c").await;
+    assert_eq!(plain.said().await, "*1[*2['s', *1[*2['2-1', *2['a', 'c']]]]]");
+}

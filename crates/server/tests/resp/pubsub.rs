@@ -178,3 +178,38 @@ async fn what_happens_to_keys_is_told_as_asked_for() {
     assert_eq!(client.ask("PUBLISH __keyspace@0__:s end").await, ":1");
     assert!(hears.said().await.ends_with("'end']"));
 }
+
+#[tokio::test]
+async fn of_the_newer_commands_those_that_delete_are_told() {
+    let door = Door::open();
+    let mut client = door.client().await;
+    for id in 1..5 {
+        client.ask(&format!("XADD s {id}-1 a 1")).await;
+    }
+    client.ask("XGROUP CREATE s g 0").await;
+    client.ask("XREADGROUP GROUP g c STREAMS s >").await;
+    let mut hears = listening(&door, 3, "PSUBSCRIBE __keyspace*").await;
+    assert_eq!(client.ask("CONFIG SET notify-keyspace-events KA").await, "+OK");
+    for quiet in [
+        "XDELEX s ACKED IDS 1 1-1",
+        "XNACK s g FAIL IDS 1 1-1",
+        "XREADGROUP GROUP g c CLAIM 100 STREAMS s >",
+        "XACK s g 1-1",
+        "XACKDEL s g IDS 1 9-9",
+        "XCFGSET s IDMP-MAXSIZE 5",
+        "XADD s IDMP p 1 NOMKSTREAM MAXLEN 100 * a 1",
+    ] {
+        client.ask(quiet).await;
+    }
+    let told =
+        |event: &str| format!(">4['pmessage', '__keyspace*', '__keyspace@0__:s', '{event}']");
+    assert_eq!(hears.said().await, told("xadd"));
+    // What was sent before is neither added nor told.
+    client.ask("XADD s IDMP p 1 MAXLEN 1 * a 1").await;
+    for (asked, event) in
+        [("XDELEX s IDS 1 2-1", "xdel"), ("XACKDEL s g IDS 2 3-1 4-1", "xdel"), ("DEL s", "del")]
+    {
+        client.ask(asked).await;
+        assert_eq!(hears.said().await, told(event), "{asked}");
+    }
+}
