@@ -39,6 +39,8 @@ pub enum Refusal {
     TooManyKept,
     /// COPY of a stream that is too big to be copied in one step.
     TooBigToCopy,
+    /// A step of a transaction whose earlier steps read as much as one may.
+    TransactionReadsTooMuch,
     /// OBJECT FREQ: nothing counts how often a key is asked for.
     NoFrequency,
     /// The shard that was asked doesn't own the keys: whoever routed the call there is behind.

@@ -30,6 +30,7 @@ mod settings;
 mod state;
 mod stored;
 mod stream;
+mod told;
 mod transaction;
 mod view;
 mod waiting;

@@ -31,6 +31,10 @@ pub const KEPT_REPLY_BYTES_MAX: usize = 4 << 20;
 /// several streams shares them. What is past it is left out, as if COUNT had been smaller.
 pub const READ_BYTES_MAX: u64 = 64 << 20;
 
+/// What the replies of one transaction may take before it reads no more: every replica has them in
+/// memory at once. The step that goes above it is still answered.
+pub const TRANSACTION_TOLD_BYTES_MAX: u64 = READ_BYTES_MAX;
+
 /// Bytes of blocks of a stream that can be copied: they are in memory at once, until a checkpoint
 /// has them.
 pub const COPY_BYTES_MAX: u64 = 64 << 20;

@@ -12,12 +12,14 @@ use bytes::Bytes;
 use crate::block::Blocks;
 use crate::command::{Command, Stamp, Step, Transaction};
 use crate::commands::{Call, Outcome};
-use crate::error::Fault;
+use crate::error::{Fault, Refusal};
 use crate::event::Event;
 use crate::id::BlockKey;
+use crate::limits::TRANSACTION_TOLD_BYTES_MAX;
+use crate::query::Query;
 use crate::reply::{EntryRef, Reply};
 use crate::state::{Applied, State};
-use crate::work;
+use crate::{told, work};
 
 impl Call<'_> {
     pub(crate) fn watch(&mut self, keys: &[Bytes]) -> Outcome {
@@ -60,8 +62,12 @@ impl State {
         }
         let last_removal = transaction.steps.iter().rposition(removes_entries);
         let mut replies = Vec::with_capacity(transaction.steps.len());
+        let mut told_bytes = 0;
         for (at, step) in transaction.steps.iter().enumerate() {
             let reply = match step {
+                step if told_bytes >= TRANSACTION_TOLD_BYTES_MAX && reads(step) => {
+                    Reply::Refused(Refusal::TransactionReadsTooMuch)
+                }
                 Step::Command(command) => {
                     let blocks = fetch(self.needs(stamp, command))?;
                     let applied = self.apply(&blocks, stamp, command)?;
@@ -73,6 +79,7 @@ impl State {
                     self.answer(&blocks, stamp, query)?
                 }
             };
+            told_bytes += told::bytes(self, &reply);
             let removed_later = last_removal.is_some_and(|removal| removal > at);
             replies.push(match names_entries(&reply) && removed_later {
                 true => {
@@ -116,6 +123,22 @@ fn names_entries(reply: &Reply<EntryRef>) -> bool {
             | Reply::Stream(_)
             | Reply::StreamFull(_)
     )
+}
+
+/// Whether what a step tells may be long.
+fn reads(step: &Step) -> bool {
+    match step {
+        Step::Command(command) => {
+            matches!(command, Command::ReadGroup(_) | Command::Claim(_) | Command::AutoClaim(_))
+        }
+        Step::Query(query) => !matches!(
+            query,
+            Query::Length { .. }
+                | Query::Exists { .. }
+                | Query::Type { .. }
+                | Query::Lifetime { .. }
+        ),
+    }
 }
 
 /// Whether a step may remove entries that an earlier reply names.

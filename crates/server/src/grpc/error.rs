@@ -121,6 +121,9 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
         Refusal::TooBigToCopy => {
             (FailedPrecondition, "TOO_BIG_TO_COPY", "the stream is too big to be copied at once")
         }
+        Refusal::TransactionReadsTooMuch => {
+            (FailedPrecondition, "READS_TOO_MUCH", "the transaction has read as much as one may")
+        }
         Refusal::NoFrequency => {
             (FailedPrecondition, "NOT_COUNTED", "nothing counts how often a key is used")
         }

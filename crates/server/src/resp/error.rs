@@ -331,6 +331,9 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> Cow<'static, str> {
             "ERR The entries_added specified in XSETID is smaller than the target stream length"
         }
         Refusal::TooBigToCopy => "ERR the stream is too big to be copied in one step (64 MiB)",
+        Refusal::TransactionReadsTooMuch => {
+            "ERR the transaction has read as much as one may (64 MiB), read the rest apart"
+        }
         Refusal::NoFrequency => {
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
              note that when switching between policies at runtime LRU and LFU data will take some \

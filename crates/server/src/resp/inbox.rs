@@ -117,6 +117,13 @@ impl Inbox {
         self.ring();
     }
 
+    /// The same, as there is too much for its client.
+    pub(super) fn overflow(&self) {
+        self.lock().order.get_or_insert(Order::Overflow);
+        self.has_any.store(true, Ordering::Release);
+        self.ring();
+    }
+
     pub(super) fn order(&self) -> Option<Order> {
         self.has_any.load(Ordering::Acquire).then(|| self.lock().order).flatten()
     }

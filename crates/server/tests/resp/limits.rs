@@ -148,3 +148,23 @@ async fn a_key_that_is_watched_again_is_not_watched_anew() {
     }
     assert_eq!(client.ask("EXEC").await, "nil-array");
 }
+
+/// Every reply of a transaction was made before any was sent: gigabytes, of a request of a few bytes each.
+#[tokio::test]
+async fn a_transaction_of_long_replies_ends_its_connection_and_changes_nothing() {
+    let door = Door::open_with(|options| options.output_bytes_max = 256 << 10);
+    let mut client = door.client().await;
+    assert_eq!(client.ask("MULTI").await, "+OK");
+    for asked in std::iter::once("XADD s 1-1 f v").chain(["COMMAND DOCS"; 100]) {
+        assert_eq!(client.ask(asked).await, "+QUEUED");
+    }
+    assert_eq!(client.ask("EXEC").await, "closed");
+    door.until(|stats| stats.output_closed == 1 && stats.clients == 0).await;
+    assert_eq!(door.client().await.ask("XLEN s").await, ":0");
+    // What fits is told.
+    let mut client = door.client().await;
+    for (asked, said) in [("MULTI", "+OK"), ("COMMAND COUNT", "+QUEUED"), ("PING", "+QUEUED")] {
+        assert_eq!(client.ask(asked).await, said);
+    }
+    assert!(client.ask("EXEC").await.ends_with(", +PONG]"));
+}

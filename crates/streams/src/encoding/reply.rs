@@ -477,6 +477,7 @@ fn put_refusal(to: &mut Vec<u8>, refusal: &Refusal) {
         Refusal::Misplaced => (15, None),
         Refusal::NoFrequency => (60, None),
         Refusal::TooBigToCopy => (61, None),
+        Refusal::TransactionReadsTooMuch => (62, None),
     };
     to.put_u8(tag);
     if let Some((key, group)) = names {
@@ -504,6 +505,7 @@ fn read_refusal(from: &mut Reader) -> Result<Refusal, Fault> {
         15 => Refusal::Misplaced,
         60 => Refusal::NoFrequency,
         61 => Refusal::TooBigToCopy,
+        62 => Refusal::TransactionReadsTooMuch,
         _ => return Err(from.damaged("unknown refusal")),
     })
 }

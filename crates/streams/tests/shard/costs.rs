@@ -5,7 +5,7 @@ use super::stored::Stored;
 use bytes::Bytes;
 use streams::command::{
     Add, AddId, AutoClaim, Command, GroupStart, Keep, Most, ReadFrom, ReadGroup, References, Stamp,
-    Trim,
+    Step, Transaction, Trim,
 };
 use streams::error::Refusal;
 use streams::id::EntryId;
@@ -341,4 +341,47 @@ fn a_copy_is_refused_where_it_would_be_too_much_at_once() {
     assert_eq!(shard.state.needs(STAMP, &copy), []);
     assert_eq!(shard.apply(STAMP, &copy), Reply::Refused(Refusal::TooBigToCopy));
     assert_eq!(shard.state.keys_count(), 1);
+}
+
+/// A log entry of a few megabytes took more memory than any replica has, on each of them, and again
+/// when it was replayed.
+#[test]
+fn a_transaction_reads_no_more_than_a_read_does() {
+    const ENTRIES: u64 = 64;
+    const READS: usize = 40;
+    let big = || {
+        let mut shard = shard(1);
+        for _ in 1..ENTRIES {
+            shard.apply(STAMP, &add(Bytes::from(vec![b'v'; 64 << 10])));
+        }
+        shard
+    };
+    let (start, end, reverse) = (EntryId::MIN, EntryId::MAX, false);
+    let all = Query::Range { key: key(), start, end, count: None, reverse };
+    let mut steps = vec![Step::Query(all); READS];
+    steps.push(Step::Command(Command::ReadGroup(read_group(0, ReadFrom::New))));
+    steps.push(Step::Command(add(Bytes::from_static(b"last"))));
+    steps.push(Step::Query(Query::Length { key: key() }));
+    let transaction = Command::Transaction(Transaction { watched: Vec::new(), steps });
+    let run = |shard: &mut Stored| {
+        let Reply::Transaction(replies) = shard.apply(STAMP, &transaction) else { unreachable!() };
+        let refused = Reply::Refused(Refusal::TransactionReadsTooMuch);
+        let answered = replies.iter().take_while(|reply| **reply != refused).count();
+        assert!(answered > 10 && answered < READS, "{answered} were answered");
+        for reply in &replies[..answered] {
+            let Reply::Entries(entries) = reply else { unreachable!() };
+            assert_eq!(entries.len() as u64, ENTRIES);
+        }
+        assert!(replies[answered..=READS].iter().all(|reply| *reply == refused));
+        assert!(matches!(replies[READS + 1], Reply::Added(_)));
+        assert_eq!(replies[READS + 2], Reply::Count(ENTRIES + 1));
+        let pending = Query::PendingSummary { key: key(), group: group() };
+        let Reply::PendingSummary(pending) = shard.answer(STAMP, &pending) else { unreachable!() };
+        assert_eq!(pending.total, 0);
+        answered
+    };
+    let (mut evicted, mut resident) = (big(), big());
+    evicted.evict();
+    assert_eq!(run(&mut evicted), run(&mut resident));
+    assert_eq!(evicted.state.hash(), resident.state.hash());
 }

@@ -240,6 +240,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Misplaced,
         Refusal::NoFrequency,
         Refusal::TooBigToCopy,
+        Refusal::TransactionReadsTooMuch,
     ]
 }
 

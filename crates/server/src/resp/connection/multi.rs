@@ -123,11 +123,7 @@ impl Connection {
             Ok(plan) => plan,
             Err(error) => return self.reject(spec, &error),
         };
-        let told = requests.into_iter().map(|request| match request {
-            Request::Told(told) => told,
-            Request::Here(spec, args) => Told::Written(self.written_here(spec, &args)),
-        });
-        let told = told.collect();
+        let Some(told) = self.told(requests) else { return };
         let shards = &self.door.shards;
         let (call, alone) = match plan {
             Plan::Nothing => return self.tell_now(spec, &Executed { told, alone: false }),
@@ -143,6 +139,28 @@ impl Connection {
         let executed = Some(Executed { told, alone });
         let tell = Tell { nothing: Nothing::Array, changes: true, executed };
         self.expect(spec, call, Asked::Write, tell);
+    }
+
+    /// What each request is told, those that this connection answers done; nothing where that is more
+    /// than may wait for a client: it is ended, and no shard is asked.
+    fn told(&mut self, requests: Vec<Request>) -> Option<Vec<Told>> {
+        let mut room = self.door.output_bytes_max(true);
+        let mut all = Vec::with_capacity(requests.len());
+        for request in requests {
+            all.push(match request {
+                Request::Told(told) => told,
+                Request::Here(spec, args) => {
+                    let written = self.written_here(spec, &args);
+                    let Some(left) = room.checked_sub(written.len()) else {
+                        self.session.client.inbox.overflow();
+                        return None;
+                    };
+                    room = left;
+                    Told::Written(written)
+                }
+            });
+        }
+        Some(all)
     }
 
     /// What this connection answers by itself.
