@@ -2,6 +2,7 @@
 //! after each of them equal states, nothing acknowledged missing, nothing doubled.
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
+mod idempotence;
 mod pressure;
 mod settings;
 mod waits;

@@ -3,6 +3,7 @@
 
 use super::stored::Stored;
 use bytes::Bytes;
+use streams::Settings;
 use streams::command::{
     Add, AddId, AutoClaim, Command, GroupStart, Keep, Most, ReadFrom, ReadGroup, References, Stamp,
     Step, Transaction, Trim,
@@ -315,6 +316,58 @@ fn what_was_noted_as_seen_is_in_no_hash_and_no_checkpoint() {
     assert_eq!(idle(&shard), 10);
     shard.reload();
     assert_eq!(idle(&shard), 500);
+}
+
+#[test]
+fn a_description_shows_a_million_of_what_is_pending_at_most() {
+    let mut shard = shard(600_000);
+    shard.apply(STAMP, &Command::ReadGroup(read_group(0, ReadFrom::New)));
+    let Reply::StreamFull(info) = shard.answer(STAMP, &Query::StreamFull { key: key(), count: 0 })
+    else {
+        panic!()
+    };
+    let [full] = &info.groups[..] else { panic!() };
+    let [consumer] = &full.consumers[..] else { panic!() };
+    assert_eq!((full.info.pending_count, consumer.pending_count), (600_000, 600_000));
+    assert_eq!((full.pending.len(), consumer.pending.len()), (600_000, 400_000));
+}
+
+/// Groups that stand inside blocks of a mebibyte each, with a deletion behind them.
+#[test]
+fn a_lag_is_counted_within_what_one_read_may_look_into() {
+    let mut shard = Stored::default();
+    let block_bytes_max = 0;
+    let settings = Settings { revision: 1, block_bytes_max, ..Settings::default() };
+    shard.apply(STAMP, &Command::Set(settings));
+    let value = Bytes::from(vec![b'x'; 400 << 10]);
+    for entry in 0..200 {
+        shard.apply(STAMP, &add(value.clone()));
+        // After the first of the two entries of each block.
+        if entry % 2 == 0 {
+            let (name, start) = (Bytes::from(entry.to_string()), GroupStart::Last);
+            let (key, make_stream, entries_read) = (key(), false, None);
+            let create =
+                Command::GroupCreate { key, group: name, start, make_stream, entries_read };
+            shard.apply(STAMP, &create);
+        }
+        shard.evict();
+    }
+    shard.apply(STAMP, &Command::Delete { key: key(), ids: vec![id(199)] });
+    let needs = shard.state.needs_query(&Query::Groups { key: key() });
+    let bytes: usize = needs.len() * 2 * (400 << 10);
+    assert!((64 << 20..66 << 20).contains(&bytes), "{} blocks", needs.len());
+    let Reply::Groups(groups) = shard.answer(STAMP, &Query::Groups { key: key() }) else {
+        panic!()
+    };
+    for group in groups {
+        let place: u64 = std::str::from_utf8(&group.name).unwrap().parse().unwrap();
+        // The last one stands before nothing but what was deleted.
+        let after = 198_u64.saturating_sub(place);
+        let (least, most) =
+            if place / 2 < needs.len() as u64 { (after, after) } else { (after, after + 1) };
+        let told = group.lag.or(group.unread).unwrap();
+        assert!((least..=most).contains(&told), "{told} after {place}");
+    }
 }
 
 #[test]
