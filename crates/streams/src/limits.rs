@@ -19,6 +19,7 @@ pub const BLOCK_BYTES_MAX: u64 = 1 << 20;
 pub const TRIM_BLOCKS_MAX_DEFAULT: u64 = 100;
 
 /// Entries that one read delivers at most, whatever COUNT says: their blocks are in memory at once.
+/// As many lines of what is pending are told at once.
 pub const READ_ENTRIES_MAX: u64 = 1_000_000;
 
 /// Replies of one gateway that are kept until it says that its client has them.

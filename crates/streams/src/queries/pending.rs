@@ -6,6 +6,7 @@ use crate::commands::no_group;
 use crate::error::Refusal;
 use crate::group::{ConsumerNumber, Group, Owner};
 use crate::id::EntryId;
+use crate::limits::READ_ENTRIES_MAX;
 use crate::reply::{EntryRef, PendingEntry, PendingSummary, Reply};
 use crate::view::View;
 
@@ -48,7 +49,7 @@ pub(super) fn range(
     range: &Range<'_>,
 ) -> Result<Reply<EntryRef>, Refusal> {
     let group = find(view, key, name)?;
-    let count = usize::try_from(range.count).unwrap_or(usize::MAX);
+    let count = usize::try_from(range.count.min(READ_ENTRIES_MAX)).unwrap_or(usize::MAX);
     if range.start > range.end {
         return Ok(Reply::Pending(Vec::new()));
     }

@@ -59,7 +59,7 @@ static NOTES: &[(&str, &str, &str)] = &[
     ("XINFO STREAM", "<key> [FULL [COUNT <count>]]", "without FULL, the last pair, `iids-dropped`, counts ids of producers that were forgotten before their time for want of room; all of what is pending is at most 1,000,000 lines. `compat-version 7.2` gives the pairs of that version."),
     ("XLEN", "<key>", ""),
     ("XNACK", "<key> <group> SILENT|FAIL|FATAL IDS <count> <id> [<id> ...] [RETRYCOUNT <count>] [FORCE]", ""),
-    ("XPENDING", "<key> <group> [[IDLE <ms>] <start> <end> <count> [<consumer>]]", ""),
+    ("XPENDING", "<key> <group> [[IDLE <ms>] <start> <end> <count> [<consumer>]]", "one answer has at most 1,000,000 lines."),
     ("XRANGE", "<key> <start> <end> [COUNT <count>]", "one answer looks into at most 64 MiB of blocks."),
     ("XREAD", "[COUNT <count>] [MAXCOUNT <count>] [MAXSIZE <bytes>] [BLOCK <ms>] STREAMS <key> [<key> ...] <id|$|+> [<id|$|+> ...]", "streams of several shards may be read together. A leader change is seen as latency by who waits."),
     ("XREADGROUP", "GROUP <group> <consumer> [COUNT <count>] [MAXCOUNT <count>] [MAXSIZE <bytes>] [BLOCK <ms>] [CLAIM <min-idle-ms>] [NOACK] STREAMS <key> [<key> ...] <id|>> [<id|>> ...]", "what was delivered to whom is on a majority before it is answered, also the count of a history read."),
