@@ -1,5 +1,6 @@
 //! Reads at a shard's leader: behind a barrier that all reads that wait share, then from the
-//! applied state. Never from a state that another leader may have gone past.
+//! applied state. Never from a state that another leader may have gone past; only whether it is
+//! worth proposing is said at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,18 +37,49 @@ pub(crate) async fn serve(
     reads: Reads,
     mut asked: mpsc::UnboundedReceiver<Asked>,
 ) {
-    let mut waiting = Vec::new();
-    // Whoever asks while a round is under way waits for the next one: this one's confirmation may
-    // be older than the question.
-    while asked.recv_many(&mut waiting, usize::MAX >> 1).await > 0 {
-        let barrier = barrier(&group, reads).await;
-        for one in waiting.drain(..) {
-            let outcome = match &barrier {
-                Ok(()) => answer(&group, clock.stamp(), &one.queries),
-                Err(failed) => Err(failed.clone()),
+    const ALL: usize = usize::MAX >> 1;
+    let (mut come, mut waiting) = (Vec::new(), Vec::new());
+    while asked.recv_many(&mut come, ALL).await > 0 {
+        waiting.extend(come.drain(..).filter_map(|one| at_once(&group, &clock, one)));
+        // Whoever asks while a round is under way waits for the next one: this one's confirmation
+        // may be older than the question.
+        while !waiting.is_empty() {
+            let round = std::mem::take(&mut waiting);
+            let mut barrier = std::pin::pin!(barrier(&group, reads));
+            let mut is_open = true;
+            let confirmed = loop {
+                tokio::select! {
+                    biased;
+                    confirmed = &mut barrier => break confirmed,
+                    count = asked.recv_many(&mut come, ALL), if is_open => is_open = count > 0,
+                }
+                waiting.extend(come.drain(..).filter_map(|one| at_once(&group, &clock, one)));
             };
-            drop(one.answer.send(outcome));
+            for one in round {
+                let outcome = match &confirmed {
+                    Ok(()) => answer(&group, clock.stamp(), &one.queries),
+                    Err(failed) => Err(failed.clone()),
+                };
+                drop(one.answer.send(outcome));
+            }
         }
+    }
+}
+
+/// Answers whoever asks only whether there is something to propose for groups, where this replica
+/// has something for each of them: what is then delivered, if anything, the log decides. That there
+/// is nothing has to be confirmed, as every other answer; then the question comes back.
+fn at_once(group: &Group, clock: &LeaderClock, one: Asked) -> Option<Asked> {
+    let is_hint = |query: &Query| matches!(query, Query::WouldDeliver(_));
+    if !one.queries.iter().all(is_hint) || !group.leads() {
+        return Some(one);
+    }
+    match answer(group, clock.stamp(), &one.queries) {
+        Ok(replies) if replies.iter().all(|reply| *reply == Reply::Count(1)) => {
+            drop(one.answer.send(Ok(replies)));
+            None
+        }
+        Ok(_) | Err(_) => Some(one),
     }
 }
 

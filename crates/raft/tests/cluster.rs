@@ -12,8 +12,9 @@ use bytes::Bytes;
 use raft::network::grpc::GrpcLink;
 use raft::{Driver, Member, Node, Options, Outcome, Shards, World};
 use store::Memory;
-use streams::command::{Add, AddId, Command, ExpireOnly, When};
+use streams::command::{Add, AddId, Command, ExpireOnly, GroupStart, ReadFrom, ReadGroup, When};
 use streams::error::Refusal;
+use streams::id::EntryId;
 use streams::query::Query;
 use streams::reply::Reply;
 
@@ -280,4 +281,35 @@ async fn what_has_expired_goes_though_nobody_asks_for_it() {
     for id in &ids {
         cluster.stop(*id).await;
     }
+}
+
+/// What a consumer reads of a key as a member of a group.
+fn reading(number: u64) -> ReadGroup {
+    let streams = vec![(key(number), ReadFrom::New)];
+    ReadGroup { group: "g".into(), consumer: "c".into(), streams, ..ReadGroup::default() }
+}
+
+#[tokio::test]
+async fn a_group_read_that_has_something_is_proposed_without_asking_the_majority_before() {
+    let mut cluster = Cluster::new().await;
+    cluster.ready().await;
+    let ids: Vec<NodeId> = cluster.nodes.keys().copied().collect();
+    let shard = cluster.nodes[&ids[0]].shard_of(&key(0));
+    let leader = cluster.nodes[&ids[0]].leader(shard).unwrap();
+    let node = cluster.nodes[&leader].clone();
+    assert!(matches!(write(&node, 0, 1).await, Ok(Reply::Added(_))));
+    let (group, start) = ("g".into(), GroupStart::After(EntryId::MIN));
+    let entries_read = None;
+    let create =
+        Command::GroupCreate { key: key(0), group, start, make_stream: false, entries_read };
+    assert_eq!(node.write(shard, create).await, Ok(Reply::Ok));
+    let would = || node.read(shard, Query::WouldDeliver(reading(0)));
+    assert_eq!(would().await, Ok(Reply::Count(1)));
+
+    for id in ids.iter().filter(|id| **id != leader) {
+        cluster.stop(*id).await;
+    }
+    // Nobody is left to confirm anything.
+    assert_eq!(would().await, Ok(Reply::Count(1)));
+    assert!(length(&node, 0).await.is_err());
 }
