@@ -47,6 +47,11 @@ impl Redis {
         self.children.first().map(Child::id)
     }
 
+    /// All three processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
     fn spawn(&self, id: u64) -> anyhow::Result<Child> {
         let data = self.dir.path().join(id.to_string());
         std::fs::create_dir_all(&data)?;

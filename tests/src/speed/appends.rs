@@ -71,6 +71,7 @@ impl Appends {
             p50_ms: number("p50_ms"),
             p99_ms: number("p99_ms"),
             p999_ms: number("p999_ms"),
+            cpu_us: 0.0,
         })
     }
 }

@@ -243,8 +243,18 @@ pub fn run(plan: &Plan<'_>, wanted: &[String]) -> anyhow::Result<Table> {
         "Every command at {} connections, {PAYLOAD_BYTES} B, medians of {} rounds",
         plan.connections, plan.rounds
     );
-    let columns =
-        ["command", "redis/s", "weir/s", "ratio", "redis p50", "weir p50 ms", "weir p99", "mark"];
+    let columns = [
+        "command",
+        "redis/s",
+        "weir/s",
+        "ratio",
+        "redis p50 ms",
+        "weir p50 ms",
+        "weir p99 ms",
+        "redis CPU us",
+        "weir CPU us",
+        "mark",
+    ];
     let mut table = Table::new(title, &columns);
     let is_wanted = |form: &&Form| {
         let has = |word: &String| form.name.to_lowercase().starts_with(&word.to_lowercase());
@@ -274,6 +284,8 @@ fn row(plan: &Plan<'_>, name: &str, found: &[Option<Measured>]) -> Vec<String> {
         time(redis.map(|it| it.p50_ms)),
         time(weir.map(|it| it.p50_ms)),
         time(weir.map(|it| it.p99_ms)),
+        rate(redis.map(|it| it.cpu_us)),
+        rate(weir.map(|it| it.cpu_us)),
         if slow { "below 10,000".to_owned() } else { String::new() },
     ]
 }

@@ -80,8 +80,15 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
         "Full cycle XADD, XREADGROUP COUNT 10, XACK: entries a second, {PAYLOAD_BYTES} B, medians of {} rounds",
         plan.rounds
     );
-    let columns =
-        ["connections x entries", "system", "entries/s", "cycle p50 ms", "p99 ms", "ratio"];
+    let columns = [
+        "connections x entries",
+        "system",
+        "entries/s",
+        "cycle p50 ms",
+        "p99 ms",
+        "CPU us",
+        "ratio",
+    ];
     let mut table = Table::new(title, &columns);
     for (many, entries) in CASES {
         let connections = if many { plan.connections } else { 1 };
@@ -97,6 +104,7 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
                 rate(Some(found.per_second)),
                 ms(found.p50_ms),
                 ms(found.p99_ms),
+                rate(Some(found.cpu_us)),
                 against.unwrap_or_default(),
             ]);
         }

@@ -76,6 +76,8 @@ pub struct Measured {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub p999_ms: f64,
+    /// Of all processes of the side, for one turn; 0 where nobody looked.
+    pub cpu_us: f64,
 }
 
 impl Measured {
@@ -91,6 +93,7 @@ impl Measured {
             p50_ms: middle(|it| it.p50_ms)?,
             p99_ms: middle(|it| it.p99_ms)?,
             p999_ms: middle(|it| it.p999_ms)?,
+            cpu_us: middle(|it| it.cpu_us)?,
         })
     }
 
@@ -102,6 +105,7 @@ impl Measured {
             p50_ms: at(0.5),
             p99_ms: at(0.99),
             p999_ms: at(0.999),
+            cpu_us: 0.0,
         }
     }
 }
@@ -125,6 +129,7 @@ impl Load<'_> {
         for (index, connection) in connections.iter_mut().enumerate() {
             connection.prepare(side, &(self.prepare)(index)).await.context("preparing")?;
         }
+        let cpu_before = side.cpu_seconds();
         let run = Run {
             load: self,
             began: wait::now(),
@@ -137,7 +142,9 @@ impl Load<'_> {
             workers.push(run.worker(index, connection));
         }
         futures::future::try_join_all(workers).await?;
-        Ok(Measured::of(&run.times_us.borrow(), run.took.get()))
+        let times_us = run.times_us.borrow();
+        let cpu_us = (side.cpu_seconds() - cpu_before) * 1e6 / times_us.len().max(1) as f64;
+        Ok(Measured { cpu_us, ..Measured::of(&times_us, run.took.get()) })
     }
 }
 

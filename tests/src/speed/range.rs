@@ -81,7 +81,8 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
         "{COUNT} entries of 100 B of a stream of {ENTRIES}: answers a second, medians of {} rounds",
         plan.rounds
     );
-    let columns = ["command", "connections", "system", "answers/s", "p50 ms", "p99 ms", "ratio"];
+    let columns =
+        ["command", "connections", "system", "answers/s", "p50 ms", "p99 ms", "CPU us", "ratio"];
     let mut table = Table::new(title, &columns);
     for command in ["XRANGE", "XREVRANGE", "XREAD"] {
         for connections in [1, plan.connections] {
@@ -98,6 +99,7 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
                     rate(Some(found.per_second)),
                     ms(found.p50_ms),
                     ms(found.p99_ms),
+                    rate(Some(found.cpu_us)),
                     against.unwrap_or_default(),
                 ]);
             }
