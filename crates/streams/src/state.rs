@@ -43,6 +43,8 @@ pub struct State {
     pub(crate) changed: Vec<StreamNumber>,
     pub(crate) dropped_prefixes: Vec<Bytes>,
     pub(crate) dirty: Dirty,
+    /// Streams whose numbers for WATCH the command that is applied took from them.
+    pub(crate) unwatched: Vec<(StreamNumber, u64)>,
     /// Blocks that the checkpoint under way has.
     pub(crate) awaiting_release: Vec<BlockKey>,
 }
@@ -89,13 +91,14 @@ impl State {
         let now_ms = self.clock.now_ms;
         let mut call = Call { state: self, blocks, now_ms, events: Vec::new() };
         call.expire_named(command);
-        match call.run(command) {
-            Ok(reply) => Ok(Applied { reply, events: call.events }),
-            Err(Stop::Refused(refusal)) => {
-                Ok(Applied { reply: Reply::Refused(refusal), events: call.events })
-            }
-            Err(Stop::Fault(fault)) => Err(fault),
-        }
+        let reply = match call.run(command) {
+            Ok(reply) => reply,
+            Err(Stop::Refused(refusal)) => Reply::Refused(refusal),
+            Err(Stop::Fault(fault)) => return Err(fault),
+        };
+        let applied = Applied { reply, events: call.events };
+        self.settle_watched(&applied);
+        Ok(applied)
     }
 
     /// Like [`State::needs`], for [`State::answer`].
@@ -177,6 +180,11 @@ impl State {
         self.names.len() as u64
     }
 
+    /// How many of them expire.
+    pub fn expiring_count(&self) -> u64 {
+        self.expiring.len() as u64
+    }
+
     /// The keys, in order of their bytes, after one.
     pub fn keys_after(&self, after: Option<&[u8]>) -> impl Iterator<Item = &Bytes> {
         use std::ops::Bound::{Excluded, Unbounded};
@@ -197,8 +205,9 @@ impl State {
             self.changed.push(*number);
             self.dirty.parts += 2;
         }
-        if stream.watched.take().is_some() {
+        if let Some(watched) = stream.watched.take() {
             stream.changed.watch = true;
+            self.unwatched.push((*number, watched));
         }
         Some(stream)
     }

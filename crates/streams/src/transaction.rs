@@ -2,8 +2,8 @@
 //! steps are applied one after the other, and each is handed the blocks that it needs once those
 //! before it were applied.
 //!
-//! WATCH gives a key's stream a number, which any later change takes from it again: where the
-//! number is still there, nothing has changed since. Numbers come from the counter that numbers
+//! WATCH gives a key's stream a number, which any later change takes from it again (what was refused or
+//! came to nothing gives it back): where the number is still there, nothing has changed since. Numbers come from the counter that numbers
 //! streams, are never used twice, and are part of the state: so a new leader or a restart knows no
 //! less. A stream that nobody watches pays nothing.
 
@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::id::BlockKey;
 use crate::limits::TRANSACTION_TOLD_BYTES_MAX;
 use crate::query::Query;
-use crate::reply::{EntryRef, Reply};
+use crate::reply::{Deleted, EntryRef, Reply};
 use crate::state::{Applied, State};
 use crate::{told, work};
 
@@ -92,6 +92,23 @@ impl State {
         Ok(Applied { reply: Reply::Transaction(replies), events })
     }
 
+    /// Gives streams their numbers for WATCH back, where a command that might have changed them
+    /// didn't.
+    pub(crate) fn settle_watched(&mut self, applied: &Applied) {
+        if self.unwatched.is_empty() {
+            return;
+        }
+        let unwatched = std::mem::take(&mut self.unwatched);
+        if !applied.is_without_effect() {
+            return;
+        }
+        for (number, watched) in unwatched {
+            if let Some(stream) = self.streams.get_mut(&number) {
+                stream.watched = Some(watched);
+            }
+        }
+    }
+
     fn is_unchanged(&self, watched: &[(Bytes, Option<u64>)]) -> bool {
         let number = |key| self.stream(key).map(|stream| stream.watched);
         watched.iter().all(|(key, expected)| number(key) == expected.map(Some))
@@ -110,6 +127,20 @@ impl State {
         stream.changed.watch = true;
         self.dirty.bytes += 16;
         Some(number)
+    }
+}
+
+impl Applied {
+    /// Whether it is sure that nothing changed.
+    fn is_without_effect(&self) -> bool {
+        let says_nothing = match &self.reply {
+            // An id that was given before has no event. A group read that found nothing is not
+            // among these: it changes when its consumer was seen.
+            Reply::Refused(_) | Reply::Count(0) | Reply::Added(_) => true,
+            Reply::Deleted(all) => all.iter().all(|one| *one == Deleted::Missing),
+            _ => false,
+        };
+        says_nothing && self.events.is_empty()
     }
 }
 
