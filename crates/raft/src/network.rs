@@ -10,8 +10,6 @@
 
 mod append;
 mod client;
-#[cfg(test)]
-mod fuzz;
 pub mod grpc;
 mod router;
 mod serve;

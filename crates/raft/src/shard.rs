@@ -156,12 +156,13 @@ impl Group {
         });
         let synced = self.raft.watch_log_progress().get().and_then(|point| point.last_log_id);
         let checkpoint = self.replica.checkpoint();
-        let keys = match self.shard.is_meta() {
-            true => 0,
-            false => self.replica.with(|data: &mut Data| data.keys_count()),
+        let (keys, expiring_keys) = match self.shard.is_meta() {
+            true => (0, 0),
+            false => self.replica.with(|it: &mut Data| (it.keys_count(), it.expiring_count())),
         };
         ShardStatus {
             keys,
+            expiring_keys,
             shard: self.shard,
             leader: metrics.current_leader.map(NodeId),
             term: metrics.current_term,

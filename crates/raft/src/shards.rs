@@ -197,6 +197,8 @@ pub struct ShardStatus {
     pub voters: Vec<NodeId>,
     /// Keys that this replica holds.
     pub keys: u64,
+    /// Of these, such as expire.
+    pub expiring_keys: u64,
     /// Entries that each follower is behind; known to the leader only.
     pub lag: Vec<(NodeId, u64)>,
     /// Of the state at `applied_index`: equal on every replica that applied as much.

@@ -122,6 +122,11 @@ impl Data {
         self.state.keys_count()
     }
 
+    /// How many of them expire.
+    pub(crate) fn expiring_count(&self) -> u64 {
+        self.state.expiring_count()
+    }
+
     /// The last sequence number of a gateway's life that was applied.
     pub fn mark(&self, origin: &Origin) -> Option<u64> {
         self.state.mark(origin)

@@ -334,7 +334,7 @@ fn keys_of(request: &[Bytes]) -> Result<(&'static Spec, &[Bytes]), SyntaxError> 
         return Err(SyntaxError::KeysNone);
     }
     match spec.keys.of(request) {
-        [] => Err(SyntaxError::KeysArity),
+        [] => Err(SyntaxError::KeysInvalid),
         keys => Ok((spec, keys)),
     }
 }

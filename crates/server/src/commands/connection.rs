@@ -105,6 +105,8 @@ pub(crate) fn reset(turn: &mut Turn<'_>, _: Args<'_>) -> Result<(), SyntaxError>
     turn.session.client.say(|said| {
         said.name.clear();
         said.resp3 = false;
+        said.queued_count = None;
+        said.watched_count = 0;
     });
     turn.session.queued = Default::default();
     turn.out.simple("RESET");

@@ -184,9 +184,11 @@ fn latency_statistics(text: &mut String, door: &Door) -> std::fmt::Result {
 }
 
 fn keyspace(text: &mut String, door: &Door) -> std::fmt::Result {
-    match door.shards.outline().shards.iter().map(|shard| shard.keys).sum() {
+    let shards = door.shards.outline().shards;
+    let expiring: u64 = shards.iter().map(|shard| shard.expiring_keys).sum();
+    match shards.iter().map(|shard| shard.keys).sum() {
         0 => Ok(()),
-        keys => write!(text, "db0:keys={keys},expires=0,avg_ttl=0,subexpiry=0\r\n"),
+        keys => write!(text, "db0:keys={keys},expires={expiring},avg_ttl=0,subexpiry=0\r\n"),
     }
 }
 

@@ -1,5 +1,5 @@
 //! SUBSCRIBE and its family, PUBLISH, PUBSUB: messages from client to client over all nodes of the
-//! cluster, at most once, and never kept. Who is told is up to the channels of the port.
+//! cluster, at most once, and never kept. Who is told is up to the channels of the node.
 
 use bytes::Bytes;
 use streams::glob::{self, Case};
@@ -51,7 +51,7 @@ pub(crate) static SUNSUBSCRIBE: Doc = Doc {
 };
 
 pub(crate) static PUBLISH: Doc = Doc {
-    summary: "Tells who listens, at every node that is reached; counts those of this port of this node.",
+    summary: "Tells who listens, at every node that is reached; counts those of this node.",
     group: Group::PubSub,
     since: "2.0.0",
     complexity: "O(N) in the listeners and in the patterns of each node",
@@ -65,7 +65,7 @@ pub(crate) static SPUBLISH: Doc = Doc {
 };
 
 pub(crate) static PUBSUB: Doc = Doc {
-    summary: "Tells who listens at this port of this node.",
+    summary: "Tells who listens at this node.",
     group: Group::PubSub,
     since: "2.8.0",
     complexity: "Depends on the subcommand",

@@ -18,7 +18,7 @@ use crate::resp::{self, Port};
 pub(super) struct Doors {
     stopping: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    resp: Vec<resp::Handle>,
+    resp: resp::Handle,
 }
 
 impl Doors {
@@ -43,14 +43,13 @@ impl Doors {
             }
         });
         let (shards, clock) = (pages.shards().expect("as before"), Arc::clone(&world.clock));
+        let options = resp_options(config, Port::Any);
+        let any = resp::Service::new(listeners.resp, options, shards, clock).map_err(cannot)?;
+        let (resp, options) = (any.handle(), resp_options(config, Port::Cluster));
+        let cluster = resp::Service::beside(&resp, listeners.resp_cluster, options);
+        let cluster = cluster.map_err(cannot)?;
         let mut tasks = vec![grpc];
-        let mut resp = Vec::new();
-        let ports = [(listeners.resp, Port::Any), (listeners.resp_cluster, Port::Cluster)];
-        for (listener, port) in ports {
-            let (shards, clock) = (Arc::clone(&shards), Arc::clone(&clock));
-            let service = resp::Service::new(listener, resp_options(config, port), shards, clock);
-            let service = service.map_err(cannot)?;
-            resp.push(service.handle());
+        for service in [any, cluster] {
             tasks.push(tokio::spawn(service.run(stopping.clone())));
         }
         Ok(Self { stopping, tasks, resp })
@@ -58,8 +57,7 @@ impl Doors {
 
     /// Waits until a client wants the node to stop.
     pub(super) async fn shutdown_wanted(&self) {
-        let wanted = self.resp.iter().map(|port| Box::pin(port.shutdown_wanted()));
-        futures::future::select_all(wanted).await;
+        self.resp.shutdown_wanted().await;
     }
 
     /// Takes nothing new, and waits (so long at most) until what was taken is answered.

@@ -1,4 +1,4 @@
-//! Who listens to which channel at this port, and what they are told: what clients publish anywhere in
+//! Who listens to which channel at this node, and what they are told: what clients publish anywhere in
 //! the cluster, and what happens to keys as this node applies it. At most once. Never waits for a
 //! listener: what one doesn't take is bounded by its inbox.
 
@@ -78,7 +78,7 @@ impl Subscriptions {
 /// Listeners by what they listen to.
 type Listeners = BTreeMap<(Kind, Bytes), BTreeMap<u64, Arc<Client>>>;
 
-/// A port's.
+/// A node's.
 #[derive(Debug)]
 pub(crate) struct Channels {
     listeners: Mutex<Listeners>,
@@ -144,7 +144,7 @@ impl Channels {
         wanted.map(|((_, name), clients)| (name.clone(), clients.len())).collect()
     }
 
-    /// Tells who listens at this port; tells how many that were.
+    /// Tells who listens at this node; tells how many that were.
     fn tell(&self, sharded: bool, channel: &Bytes, payload: &Bytes) -> usize {
         let listeners = self.lock();
         let kind = if sharded { Kind::Sharded } else { Kind::Channel };
@@ -175,7 +175,7 @@ impl Channels {
         told
     }
 
-    /// How many of this port will hear what is published now.
+    /// How many of this node will hear what is published now.
     pub(crate) fn count_of(&self, kind: Kind, channel: &Bytes) -> usize {
         let listeners = self.lock();
         let direct = listeners.get(&(kind, channel.clone())).map_or(0, BTreeMap::len);

@@ -1,4 +1,4 @@
-//! The connections of this door, for `CLIENT LIST` and the figures of `INFO`. Never their sockets.
+//! The connections of this node, for `CLIENT LIST` and the figures of `INFO`. Never their sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -43,6 +43,9 @@ pub(crate) struct Said {
     pub(crate) resp3: bool,
     /// What it asked last.
     pub(crate) last: Option<&'static Spec>,
+    /// Requests that wait for EXEC, since MULTI.
+    pub(crate) queued_count: Option<usize>,
+    pub(crate) watched_count: usize,
 }
 
 /// What a blocked connection waits for.
@@ -118,25 +121,29 @@ impl Client {
 
     /// One line of `CLIENT LIST`, with the fields that clients look for.
     pub(crate) fn line(&self, now_ms: u64) -> String {
-        let Said { name, library_name, library_version, resp3, last } = self.said();
-        let (age, flags) = (self.age(now_ms), self.flags());
+        let said = self.said();
+        let Said { name, library_name, library_version, resp3, last, .. } = &said;
+        let (age, flags) = (self.age(now_ms), self.flags(said.queued_count.is_some()));
+        let multi = said.queued_count.map_or_else(|| "-1".to_owned(), |count| count.to_string());
+        let watch = said.watched_count;
         let idle = now_ms.saturating_sub(self.active_ms.load(Ordering::Relaxed)) / 1000;
         let Counts { channels, patterns, sharded } = self.subscriptions().counts();
         let last = last.map_or_else(|| "NULL".to_owned(), Spec::path);
         format!(
             "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 \
-             sub={channels} psub={patterns} ssub={sharded} multi=-1 watch=0 cmd={last} user=default redir=-1 resp={} \
+             sub={channels} psub={patterns} ssub={sharded} multi={multi} watch={watch} cmd={last} user=default redir=-1 resp={} \
              lib-name={library_name} lib-ver={library_version}\n",
             self.id,
             self.address,
             self.local_address,
-            if resp3 { 3 } else { 2 },
+            if *resp3 { 3 } else { 2 },
         )
     }
 
     /// One letter for each thing that is special about it, as in Redis.
-    fn flags(&self) -> &'static str {
+    fn flags(&self, in_transaction: bool) -> &'static str {
         match self.kind() {
+            Kind::Normal if in_transaction => "x",
             Kind::Normal if self.is_blocked() => "b",
             Kind::Normal if self.monitors.load(Ordering::Relaxed) => "O",
             Kind::Normal => "N",

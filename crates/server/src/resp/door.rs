@@ -1,4 +1,5 @@
-//! What all connections of one RESP port share: options, shards, clock, clients, counters.
+//! What all connections of a node share, whichever of its RESP ports they came by: clients, channels,
+//! settings, counters; and what is a port's own: options and address.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,20 +67,21 @@ pub(super) struct Done<'a> {
     pub(super) client: &'a Client,
 }
 
-/// What all connections of a port share.
+/// One port. What is counted is shared with the node's other port.
+#[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) options: Options,
     pub(crate) address: SocketAddr,
     pub(crate) shards: Arc<dyn Shards>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) clients: Clients,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) channels: Arc<Channels>,
-    pub(crate) counters: Counters,
-    pub(crate) statistics: Statistics,
-    pub(crate) settings: Settings,
-    pub(crate) slow_log: SlowLog,
-    pub(crate) latency: Latency,
-    pub(crate) pause: Pause,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) slow_log: Arc<SlowLog>,
+    pub(crate) latency: Arc<Latency>,
+    pub(crate) pause: Arc<Pause>,
     /// A client wants this node to stop.
     pub(crate) shutdown: CancellationToken,
     /// Milliseconds of the clock when the port was opened.
@@ -94,9 +96,9 @@ impl Door {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let started_ms = monotonic_ms(&*clock);
-        let (clients, counters) = (Clients::default(), Counters::default());
-        let (statistics, settings) = (Statistics::new(), Settings::new(&options));
-        let (slow_log, latency, pause) = Default::default();
+        let (clients, counters, slow_log, latency, pause) = Default::default();
+        let statistics = Arc::new(Statistics::new());
+        let settings = Arc::new(Settings::new(&options));
         Self {
             options,
             address,
@@ -113,6 +115,11 @@ impl Door {
             shutdown: CancellationToken::new(),
             started_ms,
         }
+    }
+
+    /// Another port of the same node.
+    pub(crate) fn beside(&self, options: Options, address: SocketAddr) -> Self {
+        Self { options, address, ..self.clone() }
     }
 
     /// Milliseconds of the clock that never goes back.
@@ -158,7 +165,7 @@ impl Door {
         }
     }
 
-    /// Which events of keys are told from now on to who listens at this port.
+    /// Which events of keys are told from now on to who listens at this node.
     pub(crate) fn set_events(&self, classes: Classes) {
         self.channels.events.set(classes.bits());
         if let Some(bus) = self.shards.bus() {
@@ -215,7 +222,7 @@ fn monotonic_ms(clock: &dyn Clock) -> u64 {
     u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What happened at a port since it was opened.
+/// What happened at a node's ports since they were opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) connections: Counter,
@@ -228,7 +235,7 @@ pub(crate) struct Counters {
     pub(crate) accept_failed: Counter,
     pub(crate) logins_failed: Counter,
     pub(crate) http: Counter,
-    /// What changed by requests of this port, counted as Redis counts what is not yet saved.
+    /// What changed by requests, counted as Redis counts what is not yet saved.
     pub(crate) changes: Counter,
     pub(crate) rate: Rate,
 }
@@ -280,7 +287,7 @@ impl Counter {
     }
 }
 
-/// A port's figures at one moment.
+/// The figures of a node's ports at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub clients: usize,

@@ -211,6 +211,8 @@ pub(crate) enum SyntaxError {
     KeysOfUnknown,
     #[error("ERR Invalid number of arguments specified for command")]
     KeysArity,
+    #[error("ERR Invalid arguments specified for command")]
+    KeysInvalid,
     #[error("ERR The command has no key arguments")]
     KeysNone,
 

@@ -31,15 +31,24 @@ impl Service {
         shards: Arc<dyn Shards>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
+        let (listener, address) = taken(listener)?;
         let door = Arc::new(Door::new(options, address, shards, clock));
         if let Some(bus) = door.shards.bus() {
             let channels = Arc::downgrade(&door.channels);
             bus.attach(channels);
         }
         Ok(Self { listener, door })
+    }
+
+    /// Another port of the same node: its clients, channels, settings and figures are those of the
+    /// first.
+    pub fn beside(
+        first: &Handle,
+        listener: std::net::TcpListener,
+        options: Options,
+    ) -> io::Result<Self> {
+        let (listener, address) = taken(listener)?;
+        Ok(Self { listener, door: Arc::new(first.door.beside(options, address)) })
     }
 
     /// Something to ask the port by while it runs.
@@ -116,6 +125,14 @@ impl Service {
     }
 }
 
+/// A socket that listens, for the runtime, and its address.
+fn taken(listener: std::net::TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -173,7 +190,7 @@ impl Handle {
         self.door.shutdown.cancelled().await;
     }
 
-    /// What happened at the port so far.
+    /// What happened at the node's ports so far.
     pub fn stats(&self) -> Stats {
         self.door.stats()
     }

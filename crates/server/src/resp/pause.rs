@@ -1,5 +1,5 @@
 //! `CLIENT PAUSE`: for a while requests wait, all of them or those that change something. Concerns
-//! the connections of one port of one node. Never holds what has started.
+//! the connections of one node. Never holds what has started.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +17,7 @@ pub(crate) enum Paused {
     All,
 }
 
-/// The pause of a port, if there is one.
+/// The pause of a node, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
     /// So that a request need not ask further where there is none.

@@ -1,4 +1,4 @@
-//! What CONFIG SET changes of a port while it runs. Never kept: a restart brings back what the
+//! What CONFIG SET changes of a node while it runs. Never kept: a restart brings back what the
 //! node's file says.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ impl Number {
     }
 }
 
-/// A port's.
+/// A node's.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) connections_max: Number,

@@ -6,8 +6,8 @@
 //! a watched key had changed, that is told to nobody, but it was done.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -52,6 +52,8 @@ pub(crate) struct Queued {
     /// A request could not be queued.
     broken: bool,
     watched: Watched,
+    /// The same keys, each once.
+    watched_keys: BTreeSet<Bytes>,
     watched_slot: Option<SlotId>,
 }
 
@@ -70,6 +72,12 @@ impl Queued {
     /// Whether requests are queued.
     pub(super) fn is_open(&self) -> bool {
         self.items.is_some()
+    }
+
+    /// How many requests wait for EXEC, since MULTI, and how many keys are watched: as the client's
+    /// line tells it.
+    pub(super) fn counts(&self) -> (Option<usize>, usize) {
+        (self.items.as_ref().map(Vec::len), self.watched_keys.len())
     }
 
     pub(super) fn open(&mut self) -> Result<(), SyntaxError> {
@@ -118,12 +126,14 @@ impl Queued {
             return Err(SyntaxError::WatchedTooMuch);
         }
         self.watched_slot = common_slot(keys.iter(), self.watched_slot)?;
+        self.watched_keys.extend(keys.iter().cloned());
         Ok(self.watched.clone())
     }
 
     /// What is on its way is watched no more, either.
     pub(super) fn unwatch(&mut self) {
         self.watched = Watched::default();
+        self.watched_keys.clear();
         self.watched_slot = None;
     }
 

@@ -111,3 +111,24 @@ async fn replies_are_left_out_as_asked() {
     assert_eq!(client.said().await, "+RESET");
     assert_eq!(client.said().await, "+PONG");
 }
+
+#[tokio::test]
+async fn the_line_of_a_client_tells_what_it_queued_and_watches() {
+    let door = Door::open();
+    let (mut busy, mut other) = (door.client().await, door.client().await);
+    busy.ask("CLIENT SETNAME busy").await;
+    for (words, shown) in [
+        ("WATCH {t}a {t}b {t}a", "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=2 "),
+        ("MULTI", "flags=x db=0 sub=0 psub=0 ssub=0 multi=0 watch=2 "),
+        ("XLEN {t}a", "flags=x db=0 sub=0 psub=0 ssub=0 multi=1 watch=2 "),
+        ("EXEC", "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 "),
+        ("WATCH {t}a", "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=1 "),
+        ("UNWATCH", "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 "),
+        ("MULTI", "flags=x db=0 sub=0 psub=0 ssub=0 multi=0 watch=0 "),
+        ("RESET", "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 "),
+    ] {
+        busy.ask(words).await;
+        let list = other.ask("CLIENT LIST ID 1").await;
+        assert!(list.contains(shown), "{words}: {list}");
+    }
+}

@@ -37,16 +37,7 @@ impl Door {
     }
 
     pub(crate) fn open_with(change: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options {
-            port: Port::Any,
-            node: NodeId(1),
-            password: None,
-            entry_bytes_max: ENTRY_BYTES_MAX,
-            connections_max: 100,
-            memory_bytes: 1 << 30,
-            output_bytes_max: 64 << 20,
-        };
-        change(&mut options);
+        let options = options(change);
         let clock = Arc::new(ManualClock::at(START_MS));
         let shards = Arc::new(LoneShards::new(Arc::clone(&clock)));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -60,6 +51,15 @@ impl Door {
         let (handle, stop) = (service.handle(), CancellationToken::new());
         let running = tokio::spawn(service.run(stop.clone()));
         Self { address: handle.address(), shards, clock, handle, stop, running }
+    }
+
+    /// Opens another port of the same node; gives its address.
+    pub(crate) fn open_beside(&self, change: impl FnOnce(&mut Options)) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let service = Service::beside(&self.handle, listener, options(change)).unwrap();
+        let address = service.handle().address();
+        tokio::spawn(service.run(self.stop.clone()));
+        address
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -95,4 +95,18 @@ impl Door {
         };
         tokio::time::timeout(crate::client::PATIENCE, checks).await.expect("in time");
     }
+}
+
+fn options(change: impl FnOnce(&mut Options)) -> Options {
+    let mut options = Options {
+        port: Port::Any,
+        node: NodeId(1),
+        password: None,
+        entry_bytes_max: ENTRY_BYTES_MAX,
+        connections_max: 100,
+        memory_bytes: 1 << 30,
+        output_bytes_max: 64 << 20,
+    };
+    change(&mut options);
+    options
 }

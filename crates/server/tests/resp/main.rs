@@ -15,6 +15,7 @@ mod known_bugs;
 mod limits;
 mod lone_shards;
 mod order;
+mod ports;
 mod pubsub;
 mod script;
 mod statistics;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `<n>` in a reply stands for any number; spaces at the end of a reply don't count. A reply that differs by protocol begins each form with its
-//! version: `2 nil-array`, `3 nil`.
+//! version: `2 nil-array`, `3 nil`; one that differs by build with `debug` or `release`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -41,6 +41,14 @@ fn parse(text: &str) -> Vec<Step> {
             steps.push(Step { line: at + 1, at_ms: at_ms.take(), request, replies });
         } else {
             let step = steps.last_mut().expect("a request before its reply");
+            let (this, other) = match cfg!(debug_assertions) {
+                true => ("debug ", "release "),
+                false => ("release ", "debug "),
+            };
+            if line.starts_with(other) {
+                continue;
+            }
+            let line = line.strip_prefix(this).unwrap_or(line);
             match (line.strip_prefix("2 "), line.strip_prefix("3 ")) {
                 (Some(reply), _) => step.replies[0] = reply.to_owned(),
                 (_, Some(reply)) => step.replies[1] = reply.to_owned(),

@@ -62,3 +62,16 @@ async fn a_stranger_is_counted_as_rejected() {
     assert!(told.contains("cmdstat_xlen:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1"));
     assert!(client.ask("INFO errorstats").await.contains("errorstat_NOAUTH:count=1"));
 }
+
+#[tokio::test]
+async fn info_counts_the_keys_that_expire() {
+    let door = Door::open();
+    let shard = |keys, expiring_keys| raft::ShardStatus {
+        keys,
+        expiring_keys,
+        ..raft::ShardStatus::default()
+    };
+    door.shards.learn(|status| status.shards = [shard(3, 1), shard(4, 2)].into());
+    let info = door.client().await.ask("INFO keyspace").await;
+    assert!(info.contains("db0:keys=7,expires=3,avg_ttl=0"), "{info}");
+}

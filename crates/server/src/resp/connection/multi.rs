@@ -36,6 +36,15 @@ impl Connection {
     }
 
     pub(super) fn transact(&mut self, spec: &'static Spec, part: Part) {
+        self.take_part(spec, part);
+        let (queued_count, watched_count) = self.session.queued.counts();
+        self.session.client.say(|said| {
+            said.queued_count = queued_count;
+            said.watched_count = watched_count;
+        });
+    }
+
+    fn take_part(&mut self, spec: &'static Spec, part: Part) {
         let queued = &mut self.session.queued;
         let done = match part {
             Part::Queued => return self.enqueue(spec),
