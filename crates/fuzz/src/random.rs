@@ -69,7 +69,7 @@ impl Random {
     }
 
     /// Changes something; may take a piece of another input.
-    pub(crate) fn vary(&mut self, input: &mut Vec<u8>, other: &[u8]) {
+    pub fn vary(&mut self, input: &mut Vec<u8>, other: &[u8]) {
         let at = self.below(input.len() + 1);
         let some = at..(at + 1 + self.below(8)).min(input.len()).max(at);
         match self.below(7) {

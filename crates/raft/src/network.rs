@@ -10,6 +10,8 @@
 
 mod append;
 mod client;
+#[cfg(test)]
+mod fuzz;
 pub mod grpc;
 mod router;
 mod serve;

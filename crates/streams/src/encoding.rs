@@ -11,3 +11,6 @@ pub use batch::{Batch, Run};
 
 pub(crate) use keys::read_settings;
 pub(crate) use reply::{put_reply, read_reply};
+
+#[cfg(test)]
+mod fuzz;
