@@ -37,14 +37,14 @@ pub(crate) static GETREDIR: Doc = Doc {
 };
 
 pub(crate) static KILL: Doc = Doc {
-    summary: "Ends connections of this port of this node.",
+    summary: "Ends connections of this node.",
     group: Group::Connection,
     since: "2.4.0",
     complexity: "O(N) in the connections",
 };
 
 pub(crate) static PAUSE: Doc = Doc {
-    summary: "Lets the requests of this port of this node wait for a while, all or the writes.",
+    summary: "Lets the requests of this node wait for a while, all or the writes.",
     group: Group::Connection,
     since: "3.0.0",
     complexity: "O(1)",
@@ -79,7 +79,7 @@ pub(crate) static UNBLOCK: Doc = Doc {
 };
 
 pub(crate) static UNPAUSE: Doc = Doc {
-    summary: "Ends the pause of this port of this node.",
+    summary: "Ends the pause of this node.",
     group: Group::Connection,
     since: "6.2.0",
     complexity: "O(N) in the connections",
@@ -107,7 +107,7 @@ pub(crate) static INFO: Doc = Doc {
 };
 
 pub(crate) static LIST: Doc = Doc {
-    summary: "Describes the connections of this port of this node, all or some.",
+    summary: "Describes the connections of this node, all or some.",
     group: Group::Connection,
     since: "2.4.0",
     complexity: "O(N) in the connections",

@@ -31,7 +31,7 @@ pub(crate) static GET: Doc = Doc {
 };
 
 pub(crate) static SET: Doc = Doc {
-    summary: "Changes settings: of this port of this node until it restarts, and of the whole cluster \
+    summary: "Changes settings: of this node until it restarts, and of the whole cluster \
               for good those that decide how streams are kept or described.",
     group: Group::Server,
     since: "2.0.0",
@@ -39,7 +39,7 @@ pub(crate) static SET: Doc = Doc {
 };
 
 pub(crate) static RESETSTAT: Doc = Doc {
-    summary: "Sets to zero what INFO counts at this port of this node.",
+    summary: "Sets to zero what INFO counts at this node.",
     group: Group::Server,
     since: "2.0.0",
     complexity: "O(N) in the commands",

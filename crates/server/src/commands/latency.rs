@@ -6,7 +6,7 @@ use super::command::write_help;
 use crate::resp::{Doc, Group, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
-    summary: "Shows how long requests to this port of this node take.",
+    summary: "Shows how long requests to this node take.",
     group: Group::Server,
     since: "2.8.13",
     complexity: "Depends on the subcommand",

@@ -36,7 +36,7 @@ pub(crate) static LASTSAVE: Doc = Doc {
 };
 
 pub(crate) static MONITOR: Doc = Doc {
-    summary: "Shows what clients of this port of this node ask, passwords left out.",
+    summary: "Shows what clients of this node ask, passwords left out.",
     group: Group::Server,
     since: "1.0.0",
     complexity: "O(N) in the monitoring clients, for each request",
@@ -88,7 +88,7 @@ pub(crate) static DEBUG: Doc = Doc {
 };
 
 pub(crate) static DEBUG_SLEEP: Doc = Doc {
-    summary: "Lets all requests of this port wait, in a build for tests only.",
+    summary: "Lets all requests of this node wait, in a build for tests only.",
     group: Group::Server,
     since: "1.0.0",
     complexity: "O(1)",

@@ -8,7 +8,7 @@ use crate::resp::{Doc, Group, SyntaxError, Turn};
 const COUNT_USUAL: usize = 10;
 
 pub(crate) static DOC: Doc = Doc {
-    summary: "Shows which requests to this port of this node took long.",
+    summary: "Shows which requests to this node took long.",
     group: Group::Server,
     since: "2.2.12",
     complexity: "Depends on the subcommand",
