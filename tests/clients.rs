@@ -2,22 +2,16 @@
 //! ones on their own port, through the death of a leader.
 //! `scripts/test tools` installs what they need and says where in `WEIR_TEST_PYTHON`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use tests::client::Client;
-use tests::cluster::{Cluster, Node, Options};
+use tests::cluster::{Cluster, Options};
+use tests::conformance::clients::{cluster_port, through_a_death};
 use tests::wait;
 
 const LEARNT_WITHIN: Duration = Duration::from_secs(20);
-
-fn port(node: &Node) -> String {
-    node.resp_cluster().rsplit(':').next().unwrap().to_owned()
-}
 
 #[test]
 fn redis_py_works_unchanged_through_every_node() {
@@ -44,7 +38,7 @@ fn redis_cli_follows_to_the_leader_from_every_node() {
     let cluster = Cluster::start(&Options::default()).unwrap();
     for node in &cluster.nodes {
         for key in 0..8 {
-            let (key, port) = (format!("key-{key}"), port(node));
+            let (key, port) = (format!("key-{key}"), cluster_port(node));
             let request = ["-c", "-p", &port, "XADD", &key, "*", "f", "v"];
             let output = Command::new("redis-cli").args(request).output().unwrap();
             let said = String::from_utf8_lossy(&output.stdout);
@@ -82,26 +76,12 @@ fn a_follower_answers_reads_of_its_own_after_readonly() {
 fn redis_py_cluster_learns_a_new_leader_and_loses_nothing_acknowledged() {
     let mut cluster = Cluster::start(&Options::default()).unwrap();
     let python = std::env::var_os("WEIR_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py_cluster.py");
-    let mut child = Command::new(&python)
-        .arg(program)
-        .args(cluster.nodes.iter().map(port))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap();
-    if line.trim() == "producing" {
-        let leader = cluster.leader_of_most().unwrap();
-        cluster.nodes[leader].kill();
-    }
-    said.read_to_string(&mut line).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let mut command = Command::new(&python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py_cluster.py"));
+    command.arg("orders").args(cluster.nodes.iter().map(cluster_port));
+    let (said, ended_well) = through_a_death(&mut cluster, command).unwrap();
     assert!(
-        output.status.success() && line.contains("as expected"),
-        "{python:?} failed (is redis-py missing? `scripts/test tools` installs it):\n{line}{errors}"
+        ended_well,
+        "{python:?} failed (is redis-py missing? `scripts/test tools` installs it):\n{said}"
     );
 }

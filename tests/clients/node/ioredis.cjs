@@ -25,7 +25,6 @@ async function work(client, name, consumer, outcome) {
       if (!fails(number) && (await client.xack(name, "workers", id)) === 1) outcome.done.push(number);
     }
     await claim(client, name, consumer, outcome);
-    if (entries.length === 0) await sleep(20);
   }
 }
 

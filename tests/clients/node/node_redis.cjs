@@ -15,7 +15,6 @@ async function work(client, name, consumer, outcome) {
       }
     }
     await claim(client, name, consumer, outcome);
-    if (entries.length === 0) await sleep(20);
   }
 }
 

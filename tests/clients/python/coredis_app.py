@@ -18,8 +18,6 @@ async def work(client, name, consumer, outcome):
                 assert await client.xack(name, "workers", [entry.identifier]) == 1
                 outcome.done.append(number)
         await claim(client, name, consumer, outcome)
-        if not entries:
-            await asyncio.sleep(0.02)
 
 
 async def claim(client, name, consumer, outcome):

@@ -15,8 +15,6 @@ async def work(client, name, consumer, outcome):
                 assert await client.xack(name, "workers", entry_id) == 1
                 outcome.done.append(fields["n"])
         await claim(client, name, consumer, outcome)
-        if not entries:
-            await asyncio.sleep(0.02)
 
 
 async def claim(client, name, consumer, outcome):

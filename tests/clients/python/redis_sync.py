@@ -26,8 +26,6 @@ def work(client, name, consumer, outcome):
                 assert client.xack(name, "workers", entry_id) == 1
                 outcome.done.append(fields["n"])
         claim(client, name, consumer, outcome)
-        if not entries:
-            time.sleep(0.02)
 
 
 def claim(client, name, consumer, outcome):

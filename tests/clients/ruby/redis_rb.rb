@@ -35,7 +35,6 @@ def work(port, name, consumer, outcome)
       outcome.done << fields["n"].to_i
     end
     claim(redis, name, consumer, outcome)
-    sleep 0.02 if entries.empty?
   end
 end
 

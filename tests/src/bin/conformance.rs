@@ -24,6 +24,9 @@ struct Args {
     /// Run published tests of streams instead, which are installed in DIR.
     #[arg(long, value_name = "DIR", conflicts_with = "clients")]
     suites: Option<PathBuf>,
+    /// Of these, only those whose names have this in them.
+    #[arg(long, value_name = "WORD", default_value = "")]
+    only: String,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,7 +38,7 @@ fn main() -> anyhow::Result<()> {
     }
     let mut cluster = Cluster::start(&Options::default())?;
     let wrong = match &args.clients {
-        Some(dir) => run_clients(&mut cluster, dir)?,
+        Some(dir) => run_clients(&mut cluster, dir, &args.only)?,
         None => compare(&cluster, &args)?,
     };
     cluster.stop()?;
@@ -75,24 +78,19 @@ fn compare(cluster: &Cluster, args: &Args) -> anyhow::Result<usize> {
 }
 
 /// How many programs failed; what isn't installed is named.
-fn run_clients(cluster: &mut Cluster, dir: &Path) -> anyhow::Result<usize> {
-    let mut out = std::io::stdout();
+fn run_clients(cluster: &mut Cluster, dir: &Path, only: &str) -> anyhow::Result<usize> {
     let mut failed = 0;
-    for program in clients::PROGRAMS {
+    let all = clients::PROGRAMS.iter().chain(clients::CLUSTER_PROGRAMS);
+    for program in all.filter(|program| program.name.contains(only)) {
         let name = program.name;
         if !program.is_installed(dir) {
-            writeln!(out, "NOT RUN: {name} is not installed here")?;
-            continue;
-        }
-        for (how, ended) in [
-            ("every node", program.against_every_node(cluster, dir)),
-            ("a leader killed", program.through_a_kill(cluster, dir)),
-        ] {
-            failed += usize::from(ended.is_err());
-            match ended {
-                Ok(said) => writeln!(out, "{name}, {how}: {said}")?,
-                Err(error) => writeln!(out, "FAILED: {name}, {how}: {error}")?,
-            }
+            writeln!(std::io::stdout(), "NOT RUN: {name} is not installed here")?;
+        } else if clients::CLUSTER_PROGRAMS.iter().any(|it| it.name == name) {
+            let ended = program.learns_a_new_leader(cluster, dir);
+            failed += tell(name, "a new leader learnt", ended)?;
+        } else {
+            failed += tell(name, "every node", program.against_every_node(cluster, dir))?;
+            failed += tell(name, "a leader killed", program.through_a_kill(cluster, dir))?;
         }
     }
     Ok(failed)
@@ -120,4 +118,17 @@ fn run_suites(dir: &Path) -> anyhow::Result<usize> {
         }
     }
     Ok(wrong)
+}
+
+/// Says how a program ended; gives how many failed.
+fn tell(name: &str, how: &str, ended: anyhow::Result<String>) -> anyhow::Result<usize> {
+    let mut out = std::io::stdout();
+    match ended {
+        Ok(said) => writeln!(out, "{name}, {how}: {said}")?,
+        Err(error) => {
+            writeln!(out, "FAILED: {name}, {how}: {error}")?;
+            return Ok(1);
+        }
+    }
+    Ok(0)
 }

@@ -1,11 +1,12 @@
 //! The programs of real client libraries, against every node, and while the leader is killed under
 //! them. What they are and do stands in `tests/clients`.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::cluster::{Cluster, READY_WAIT};
+use crate::cluster::{Cluster, Node, READY_WAIT};
 use crate::wait;
 
 /// A program gives up by itself before this.
@@ -40,6 +41,15 @@ pub const PROGRAMS: &[Program] = &[
     program("redis-rs", "rust", "redis_rs"),
     program("fred", "rust", "fred"),
     program("redis-rb", "ruby", "ruby/redis_rb.rb"),
+];
+
+/// Those of cluster-aware clients, for the ports made for them.
+#[rustfmt::skip]
+pub const CLUSTER_PROGRAMS: &[Program] = &[
+    program("redis-py cluster", "redis-py", "redis_py_cluster.py"),
+    program("node-redis cluster", "node", "node/node_redis_cluster.cjs"),
+    program("ioredis cluster", "node", "node/ioredis_cluster.cjs"),
+    program("redis-rs cluster", "rust", "redis_rs_cluster"),
 ];
 
 const fn program(name: &'static str, environment: &'static str, file: &'static str) -> Program {
@@ -89,7 +99,7 @@ impl Program {
     /// # Errors
     /// What one of them said.
     pub fn against_every_node(&self, cluster: &Cluster, dir: &Path) -> anyhow::Result<String> {
-        let start = |node: &crate::cluster::Node| self.start(dir, &node.resp(), SECONDS.0);
+        let start = |node: &Node| self.start(dir, &node.resp(), SECONDS.0);
         let children: Vec<Child> = cluster.nodes.iter().map(start).collect::<Result<_, _>>()?;
         let said: Vec<_> = children.into_iter().map(finish).collect();
         let mut last = String::new();
@@ -115,6 +125,61 @@ impl Program {
         cluster.wait_ready(READY_WAIT)?;
         said
     }
+
+    /// Runs one for clusters on the ports for them; kills the leader when it says that it produces,
+    /// and starts it again.
+    ///
+    /// # Errors
+    /// What it said.
+    pub fn learns_a_new_leader(&self, cluster: &mut Cluster, dir: &Path) -> anyhow::Result<String> {
+        let mut command = self.command(dir);
+        command.arg(self.name.replace(' ', "-")).args(cluster.nodes.iter().map(cluster_port));
+        let (said, ended) = through_a_death(cluster, command)?;
+        cluster.wait_ready(READY_WAIT)?;
+        anyhow::ensure!(ended, "{said}");
+        Ok(said.trim_end().lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+/// Where cluster-aware clients reach a node.
+pub fn cluster_port(node: &Node) -> String {
+    node.resp_cluster().rsplit(':').next().unwrap_or_default().to_owned()
+}
+
+/// Runs a program through the death of the leader of most shards, which comes when the program says
+/// `producing`, and its return. Gives what it said, and whether it ended well.
+///
+/// # Errors
+/// It could not be started, or the node not started again.
+pub fn through_a_death(
+    cluster: &mut Cluster,
+    mut command: Command,
+) -> anyhow::Result<(String, bool)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut output = BufReader::new(child.stdout.take().expect("it was piped"));
+    let mut said = String::new();
+    output.read_line(&mut said)?;
+    if said.trim() == "producing" {
+        let leader = cluster.leader_of_most().unwrap_or_default();
+        cluster.nodes[leader].kill();
+        let dead = cluster.nodes[leader].id;
+        // Under load an election takes its time; and whoever comes back may lead again.
+        wait::until("others to lead", READY_WAIT, || match cluster.leaders() {
+            leaders if leaders.iter().any(|it| *it == dead || *it == 0) => {
+                Err(format!("{leaders:?}"))
+            }
+            _ => Ok(()),
+        })?;
+        wait::pause(AWAY);
+        cluster.nodes[leader].start()?;
+    }
+    // The program gives up by itself.
+    output.read_to_string(&mut said)?;
+    let output = child.wait_with_output()?;
+    let is_good = output.status.success() && said.trim_end().ends_with("as expected");
+    said += &String::from_utf8_lossy(&output.stderr);
+    Ok((said, is_good))
 }
 
 /// Its last line, if it ended well.
@@ -144,7 +209,7 @@ mod tests {
     fn every_program_is_there_and_every_environment_is_installed_by_the_script() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
         let script = std::fs::read_to_string(dir.join("install")).unwrap();
-        for program in PROGRAMS {
+        for program in PROGRAMS.iter().chain(CLUSTER_PROGRAMS) {
             let file = match program.environment {
                 "rust" => dir.join(format!("rust/src/bin/{}.rs", program.file)),
                 _ => dir.join(program.file),

@@ -34,9 +34,6 @@ async fn work(port: u16, name: &str, consumer: &str, outcome: &Outcome) -> Resul
             }
         }
         claim(&client, name, consumer, outcome).await?;
-        if entries.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
     client.quit().await
 }

@@ -29,9 +29,6 @@ fn work(client: &redis::Client, name: &str, consumer: &str, outcome: &Outcome) -
             }
         }
         claim(&mut connection, name, consumer, outcome)?;
-        if entries.is_empty() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
     Ok(())
 }
@@ -43,14 +40,8 @@ fn claim(
     outcome: &Outcome,
 ) -> RedisResult<()> {
     let options = StreamAutoClaimOptions::default().count(10);
-    let claimed: StreamAutoClaimReply = connection.xautoclaim_options(
-        name,
-        "workers",
-        consumer,
-        CLAIM_IDLE_MS,
-        "0-0",
-        options,
-    )?;
+    let claimed: StreamAutoClaimReply =
+        connection.xautoclaim_options(name, "workers", consumer, CLAIM_IDLE_MS, "0-0", options)?;
     for entry in claimed.claimed {
         let rows: StreamPendingCountReply =
             connection.xpending_count(name, "workers", &entry.id, &entry.id, 1)?;
