@@ -15,8 +15,8 @@ use base::SeededEntropy;
 pub use verdict::Verdict;
 
 use crate::cluster::{Cluster, Options};
-use crate::history::Op;
-use crate::{checker, wait};
+use crate::wait;
+use checker::history::Op;
 
 /// Clients that append, read, read for a group and acknowledge.
 const CLIENTS: usize = 8;
@@ -66,8 +66,7 @@ pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
     cluster.wait_ready(HEAL_WAIT)?;
     let end = finish::read_all(&cluster, &addresses, &mut ops)?;
     ops.sort_by_key(|op| op.call);
-    let violations = checker::check(&ops, &end);
-    let verdict = Verdict::new(&ops, &end, &faults, violations);
+    let verdict = Verdict::new(&ops, &end, &faults, checker::check(&ops, &end));
     if let Err(error) = cluster.stop() {
         tell(&format!("stopping: {error:#}"));
     }

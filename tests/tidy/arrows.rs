@@ -6,7 +6,7 @@ use std::process::Command;
 /// The crates by layer, lowest first; those of one layer don't use each other.
 const LAYERS: &[&[&str]] = &[
     &["base"],
-    &["streams", "topology", "resp", "journal", "store", "fuzz"],
+    &["streams", "topology", "resp", "journal", "store", "fuzz", "checker"],
     &["rpc"],
     &["raft"],
     &["server", "client"],

@@ -8,8 +8,8 @@ use super::load::{GROUP, Load, entries_of, key};
 use super::{CLIENTS, STREAMS};
 use crate::client::Client;
 use crate::cluster::Cluster;
-use crate::history::{Final, Id, Op, Seen, Stream};
 use crate::wait;
+use checker::history::{Final, Id, Op, Seen, Stream};
 
 /// Entries read at a time.
 const PAGE: usize = 5_000;

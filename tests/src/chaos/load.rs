@@ -12,8 +12,8 @@ use resp::{Value, write_request};
 
 use super::STREAMS;
 use crate::client::Client;
-use crate::history::{Id, Op, Outcome, Seen, Stream, What};
 use crate::wait;
+use checker::history::{Id, Op, Outcome, Seen, Stream, What};
 
 /// The group that every client is a consumer of.
 pub(super) const GROUP: &str = "chaos";
@@ -125,7 +125,7 @@ impl Load {
                 None => client.reply().map_err(|error| broken = Some(error)).ok(),
             };
             let outcome = reply.map_or(Outcome::Unknown, |reply| judge(&reply, id_of(&reply)));
-            self.note(stream, call, What::Add { value, outcome });
+            self.note(stream, call, What::Add { value, once: None, outcome });
         }
         broken.map_or(Ok(u32::try_from(count).expect("a few")), Err)
     }

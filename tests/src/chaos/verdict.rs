@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fault::{Done, Fault};
-use crate::checker::Violation;
-use crate::history::{Final, Op, Outcome, Stream, What};
+use checker::Violation;
+use checker::history::{Final, Op, Outcome, Stream, What};
 
 /// Failovers that are shown one by one.
 const LONGEST_SHOWN: usize = 5;
@@ -31,17 +31,15 @@ pub struct Verdict {
     /// The longest ones, and what was done.
     pub failovers_longest: Vec<(Duration, String)>,
     pub shards_equal: bool,
+    /// Calls of which a library found an order that explains them all, and those that were too many.
+    pub windows: checker::Windows,
     pub violations: Vec<Violation>,
 }
 
 impl Verdict {
-    pub(super) fn new(
-        ops: &[Op],
-        end: &Final,
-        faults: &[Done],
-        violations: Vec<Violation>,
-    ) -> Self {
-        let mut verdict = Self::default();
+    pub(super) fn new(ops: &[Op], end: &Final, faults: &[Done], checked: checker::Verdict) -> Self {
+        let checker::Verdict { violations, windows } = checked;
+        let mut verdict = Self { windows, ..Self::default() };
         for done in faults {
             match done.fault {
                 Fault::Kill { .. } => verdict.kills += 1,
@@ -133,15 +131,17 @@ impl fmt::Display for Verdict {
             ("lost", self.lost.to_string()),
             ("doubled", self.doubled.to_string()),
             ("out of order", count(2).to_string()),
-            ("delivered again after XACK", count(11).to_string()),
+            ("again after XACK, or forgotten", count(11).to_string()),
             ("replicas equal", if self.shards_equal { "yes" } else { "NO" }.to_owned()),
             ("longest pause of a stream", seconds(self.longest_pause)),
             ("failover p50", seconds(self.failover_p50)),
             ("failover p99", seconds(self.failover_p99)),
+            ("calls explained in one order", self.windows.ops_explained.to_string()),
+            ("calls too many to explain", self.windows.ops_left_out.to_string()),
             ("violations", self.violations.len().to_string()),
         ];
         for (name, value) in rows {
-            writeln!(f, "{name:<30}{value:>12}")?;
+            writeln!(f, "{name:<32}{value:>12}")?;
         }
         for (time, fault) in &self.failovers_longest {
             writeln!(f, "  {} after: {fault}", seconds(*time))?;

@@ -25,17 +25,30 @@ pub struct Op {
 /// What was asked, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// An append of a value that nobody else appends.
-    Add { value: u64, outcome: Outcome<Id> },
+    /// An append of a value that nobody else appends. Only one with `once` is ever asked again.
+    Add { value: u64, once: Option<Once>, outcome: Outcome<Id> },
+    /// How many entries there are.
+    Length { count: u64 },
     /// A range from `start` on: `whole` where it ended before its limit.
     Range { start: Id, entries: Vec<Seen>, whole: bool },
+    /// What a reader that waits was given after an id; it goes on where this ended.
+    Follow { after: Id, entries: Vec<Seen> },
+    /// Everything below an id that was there goes.
+    Trim { before: Id, outcome: Outcome<u64> },
+    /// Entries that were seen go.
+    Delete { ids: Vec<Id>, outcome: Outcome<u64> },
     /// What a group gave to a consumer: new entries, or those it was given and did not acknowledge.
     Deliver { consumer: usize, new: bool, entries: Vec<Seen> },
+    /// Pending entries that a consumer takes over: those it was told that it has now.
+    Claim { consumer: usize, ids: Vec<Id>, outcome: Outcome<()> },
     /// An acknowledgement: how many of them were pending until then.
     Ack { consumer: usize, ids: Vec<Id>, outcome: Outcome<u64> },
     /// What the group said of itself.
     Group { last_delivered: Id, entries_read: u64 },
 }
+
+/// A producer, and its id for an entry.
+pub type Once = (u64, u64);
 
 /// What is known of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +59,18 @@ pub enum Outcome<T> {
     Fail,
     /// It may have happened, or may yet.
     Unknown,
+}
+
+impl<T> Outcome<T> {
+    /// Whether it may have happened.
+    pub fn is_possible(&self) -> bool {
+        !matches!(self, Self::Fail)
+    }
+
+    /// Whether it surely happened.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
 }
 
 /// What is there at the end, when everything is well and nobody writes.

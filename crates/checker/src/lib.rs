@@ -1,15 +1,28 @@
-//! Whether a history could be that of streams that never lose, double, reorder or bring back.
+//! Whether a history could be that of streams that never lose, double, reorder or bring back. Knows
+//! nothing of how the history came about: clients of real processes and simulated ones are judged
+//! alike.
 //!
-//! The checks have the numbers of the list that they follow: 1 agreement, 2 order, 3 no loss, 4 no
-//! phantom, 5 no duplicate, 6 reads, 9 at least once, 10 no double delivery, 11 acknowledged stays
-//! acknowledged, 12 groups never go back. An unknown outcome is never taken for either.
+//! ```text
+//! 1 agreement              5 no duplicate           9 at least once
+//! 2 order                  6 reads                 10 no double delivery
+//! 3 no loss                7 linearizability       11 acknowledged stays, pending stays
+//! 4 no phantom             8 readers that wait     12 groups never go back
+//! ```
+//!
+//! An unknown outcome is never taken for either.
 
+mod follow;
 mod groups;
+pub mod history;
+mod linear;
+mod removals;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use crate::history::{Final, Op};
+use history::{Final, Op};
+pub use linear::Windows;
+use removals::Removals;
 
 /// A rule that the history breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,18 +32,31 @@ pub struct Violation {
     pub text: String,
 }
 
-/// Every violation; at most [`SHOWN_MAX`] of each check are told apart.
-pub fn check(ops: &[Op], end: &Final) -> Vec<Violation> {
+/// What a history was found to be.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// At most [`SHOWN_MAX`] of each check are told apart.
+    pub violations: Vec<Violation>,
+    /// How much of it was searched for an order that explains it.
+    pub windows: Windows,
+}
+
+/// Judges a history.
+pub fn check(ops: &[Op], end: &Final) -> Verdict {
     let mut found = Found::default();
+    let mut windows = Windows::default();
     let streams = end.entries.first().map_or(0, Vec::len);
     found.agreement(end);
     for stream in 0..streams {
         let ops: Vec<&Op> = ops.iter().filter(|op| op.stream == stream).collect();
         let last: &[_] = &end.entries[0][stream];
-        streams::check(stream, &ops, last, &mut found);
-        groups::check(stream, &ops, last, &end.pending[stream], &mut found);
+        let removals = Removals::of(&ops);
+        streams::check(stream, &ops, last, &removals, &mut found);
+        windows.add(linear::check(stream, &ops, last, &mut found));
+        follow::check(stream, &ops, last, &removals, &mut found);
+        groups::check(stream, &ops, last, &end.pending[stream], &removals, &mut found);
     }
-    found.violations
+    Verdict { violations: found.violations, windows }
 }
 
 /// More of one kind says nothing new.

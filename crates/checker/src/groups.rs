@@ -1,12 +1,20 @@
-//! Checks 9 to 12 on the group of one stream: deliveries and acknowledgements. Nobody claims.
+//! Checks 9 to 12 on the group of one stream: deliveries, claims and acknowledgements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Found;
 use crate::history::{Id, Op, Outcome, Seen, Stream, What};
+use crate::removals::Removals;
 
-pub(super) fn check(stream: Stream, ops: &[&Op], last: &[Seen], pending: &[Id], found: &mut Found) {
+pub(super) fn check(
+    stream: Stream,
+    ops: &[&Op],
+    last: &[Seen],
+    pending: &[Id],
+    removals: &Removals,
+    found: &mut Found,
+) {
     let deliveries = Deliveries::of(ops);
     if deliveries.any {
         at_least_once(stream, &deliveries, last, pending, found);
@@ -14,6 +22,7 @@ pub(super) fn check(stream: Stream, ops: &[&Op], last: &[Seen], pending: &[Id], 
     no_double_delivery(stream, ops, found);
     acknowledged_stays(stream, ops, pending, found);
     acknowledged_once(stream, ops, found);
+    pending_stays(stream, ops, pending, removals, found);
     never_back(stream, ops, found);
 }
 
@@ -51,24 +60,46 @@ fn at_least_once(
     }
 }
 
-/// 10: what was given as new is never given as new again; what a consumer is given again was its own.
+/// 10: what was given as new is never given as new again; what a consumer is given again was its
+/// own, or it took it over.
 fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
-    let mut owner: BTreeMap<Id, usize> = BTreeMap::new();
+    let mut first: BTreeMap<Id, usize> = BTreeMap::new();
+    // From when on a consumer may have had an entry.
+    let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
+    let mut has = |id: Id, consumer: usize, from: Duration| {
+        let had = had.entry((id, consumer)).or_insert(from);
+        *had = (*had).min(from);
+    };
     for op in ops {
-        let What::Deliver { consumer, new, entries } = &op.what else { continue };
+        match &op.what {
+            What::Deliver { consumer, new: true, entries } => {
+                for (id, _) in entries {
+                    has(*id, *consumer, op.call);
+                    if let Some(first) = first.insert(*id, *consumer) {
+                        found.add(10, || {
+                            format!(
+                                "stream {stream}: {id:?} was new for {first} and for {consumer}"
+                            )
+                        });
+                    }
+                }
+            }
+            What::Claim { consumer, ids, outcome } if outcome.is_possible() => {
+                ids.iter().for_each(|id| has(*id, *consumer, op.call));
+            }
+            _ => {}
+        }
+    }
+    for op in ops {
+        let What::Deliver { consumer, new: false, entries } = &op.what else { continue };
         for (id, _) in entries {
-            match owner.insert(*id, *consumer) {
-                Some(first) if *new => {
-                    found.add(10, || {
-                        format!("stream {stream}: {id:?} was new for {first} and for {consumer}")
-                    });
-                }
-                Some(first) if first != *consumer => {
-                    found.add(10, || {
-                        format!("stream {stream}: {id:?} of {first} was given to {consumer}")
-                    });
-                }
-                _ => {}
+            // Where nobody heard that it was new for them, it was for the first who has it.
+            let owner = first.entry(*id).or_insert(*consumer);
+            let claimed = had.get(&(*id, *consumer)).is_some_and(|from| *from <= op.ret);
+            if owner != consumer && !claimed {
+                found.add(10, || {
+                    format!("stream {stream}: {id:?} was given to {consumer}, who never had it")
+                });
             }
         }
     }
@@ -85,12 +116,18 @@ fn acknowledged_stays(stream: Stream, ops: &[&Op], pending: &[Id], found: &mut F
             }
         }
     }
+    let mut see = |id: &Id, at: Duration| {
+        if acked.get(id).is_some_and(|ret| *ret < at) {
+            found.add(11, || format!("stream {stream}: {id:?} came back after its ack"));
+        }
+    };
     for op in ops {
-        let What::Deliver { entries, .. } = &op.what else { continue };
-        for (id, _) in entries {
-            if acked.get(id).is_some_and(|ret| *ret < op.call) {
-                found.add(11, || format!("stream {stream}: {id:?} came back after its ack"));
+        match &op.what {
+            What::Deliver { entries, .. } => entries.iter().for_each(|(id, _)| see(id, op.call)),
+            What::Claim { ids, outcome: Outcome::Ok(()), .. } => {
+                ids.iter().for_each(|id| see(id, op.call));
             }
+            _ => {}
         }
     }
     for id in pending {
@@ -123,6 +160,38 @@ fn acknowledged_once(stream: Stream, ops: &[&Op], found: &mut Found) {
         if !matches!(outcome, Outcome::Fail) {
             tried.extend(ids.iter().copied());
         }
+    }
+}
+
+/// 11: what was given to somebody and acknowledged by nobody is pending at the end.
+fn pending_stays(
+    stream: Stream,
+    ops: &[&Op],
+    pending: &[Id],
+    removals: &Removals,
+    found: &mut Found,
+) {
+    let mut left: BTreeSet<Id> = BTreeSet::new();
+    for op in ops {
+        if let What::Deliver { entries, .. } = &op.what {
+            left.extend(entries.iter().map(|(id, _)| *id));
+        }
+    }
+    for op in ops {
+        if let What::Ack { ids, outcome, .. } = &op.what
+            && outcome.is_possible()
+        {
+            for id in ids {
+                left.remove(id);
+            }
+        }
+    }
+    for id in pending {
+        left.remove(id);
+    }
+    // A claim drops what was removed.
+    for id in left.into_iter().filter(|id| !removals.may_be_gone(*id, Duration::MAX)) {
+        found.add(11, || format!("stream {stream}: {id:?} was given to somebody and is forgotten"));
     }
 }
 
