@@ -104,3 +104,38 @@ async fn a_client_stops_the_node() {
     door.stop.cancel();
     assert_eq!(client.said().await, "closed");
 }
+
+#[tokio::test]
+async fn what_redisinsight_asks_to_show_a_stream_is_answered() {
+    let door = Door::open();
+    let mut client = door.client().await;
+    client.ask("XADD s 1-1 f v").await;
+    client.ask("XGROUP CREATE s g 0").await;
+    for (asked, known) in [
+        ("INFO", "redis_version:"),
+        ("COMMAND", "'xadd', :-5"),
+        ("DBSIZE", ":1"),
+        ("MODULE LIST", "*0[]"),
+        ("CONFIG GET databases", "*2['databases', '1']"),
+        ("CLIENT SETNAME redisinsight-browser-1", "+OK"),
+        ("CLIENT LIST", "name=redisinsight-browser-1"),
+        ("SCAN 0 MATCH * COUNT 10000 TYPE stream", "*1['s']"),
+        ("TYPE s", "+stream"),
+        ("TTL s", ":-1"),
+        ("MEMORY USAGE s SAMPLES 0", ":"),
+        ("XINFO STREAM s", "'last-generated-id', '1-1'"),
+        ("XINFO GROUPS s", "'name', 'g'"),
+        ("XINFO CONSUMERS s g", "*0[]"),
+        ("XREVRANGE s + - COUNT 500", "*1[*2['1-1', *2['f', 'v']]]"),
+        ("XPENDING s g - + 500", "*0[]"),
+        ("SLOWLOG GET 50", "*"),
+        ("CONFIG GET slowlog*", "'slowlog-log-slower-than', '10000'"),
+        ("ACL WHOAMI", "'default'"),
+    ] {
+        let said = client.ask(asked).await;
+        assert!(said.contains(known) && !said.starts_with('-'), "{asked}: {said}");
+    }
+    // It shows modules where there are some, and goes on without.
+    assert!(client.ask("FT._LIST").await.starts_with("-ERR unknown command 'FT._LIST'"));
+    assert_eq!(client.ask("PING").await, "+PONG");
+}
