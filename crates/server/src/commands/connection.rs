@@ -7,10 +7,6 @@ use super::client::{check_text, set_name_to};
 use super::pubsub;
 use crate::resp::{Doc, Echo, Group, Replies, SyntaxError, Turn};
 
-/// The version of Redis whose behaviour clients may rely on: three plain numbers, for those that
-/// compare them. The shapes of replies are those of 7.2, and XREAD knows `+`.
-pub(crate) const REDIS_VERSION: &str = "7.4.0";
-
 /// The one user there is.
 const USER: &str = "default";
 
@@ -187,7 +183,7 @@ fn greet(turn: &mut Turn<'_>, protocol: Protocol) {
     turn.out.switch(protocol);
     let out = &mut turn.out;
     out.map(7);
-    for (name, value) in [("server", "weir"), ("version", REDIS_VERSION)] {
+    for (name, value) in [("server", "weir"), ("version", turn.door.redis_version())] {
         out.bulk(name);
         out.bulk(value);
     }

@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use super::arguments::{Args, is_word};
 use super::cluster;
-use super::connection::REDIS_VERSION;
 use crate::resp::{ChannelKind, Doc, Door, Group, Port, SyntaxError, Turn};
 
 pub(crate) static DOC: Doc = Doc {
@@ -80,7 +79,8 @@ fn server(text: &mut String, door: &Door) -> std::fmt::Result {
     let status = door.shards.outline();
     let uptime = door.now_ms().saturating_sub(door.started_ms) / 1000;
     let mode = door.options.port.mode();
-    write!(text, "redis_version:{REDIS_VERSION}\r\nredis_mode:{mode}\r\nserver_name:weir\r\n")?;
+    let version = door.redis_version();
+    write!(text, "redis_version:{version}\r\nredis_mode:{mode}\r\nserver_name:weir\r\n")?;
     write!(text, "os:{} {}\r\n", std::env::consts::OS, std::env::consts::ARCH)?;
     write!(text, "arch_bits:{}\r\nprocess_id:{}\r\n", usize::BITS, std::process::id())?;
     write!(text, "run_id:{}\r\n", cluster::node_name(status.cluster, door.options.node))?;

@@ -15,6 +15,12 @@ impl Door {
         self.shards.settings().compatibility == Compatibility::V7_2
     }
 
+    /// The version of Redis whose behaviour clients may rely on: three plain numbers, for those that
+    /// compare them.
+    pub(crate) fn redis_version(&self) -> &'static str {
+        if self.is_older() { "7.2.0" } else { "8.10.0" }
+    }
+
     /// A reply in the shape that was chosen.
     pub(super) fn shaped<'a>(&self, reply: &'a Reply<Entry>) -> Cow<'a, Reply<Entry>> {
         if !describes(reply) || !self.is_older() {
