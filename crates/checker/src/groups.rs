@@ -137,28 +137,40 @@ fn acknowledged_stays(stream: Stream, ops: &[&Op], pending: &[Id], found: &mut F
     }
 }
 
+/// One acknowledgement of an id.
+struct Acked {
+    /// Which call.
+    at: usize,
+    call: Duration,
+    ret: Duration,
+    sure: bool,
+}
+
 /// 11: an acknowledgement of what is pending counts each id once, a repeated one counts none.
 fn acknowledged_once(stream: Stream, ops: &[&Op], found: &mut Found) {
-    let mut tried: BTreeSet<Id> = BTreeSet::new();
-    let mut done: BTreeSet<Id> = BTreeSet::new();
-    for op in ops {
+    let mut of_ids: BTreeMap<Id, Vec<Acked>> = BTreeMap::new();
+    for (at, op) in ops.iter().enumerate() {
         let What::Ack { ids, outcome, .. } = &op.what else { continue };
-        if let Outcome::Ok(count) = outcome {
-            let fresh = ids.iter().filter(|id| !tried.contains(id)).count() as u64;
-            let maybe = ids.iter().filter(|id| !done.contains(id)).count() as u64;
-            if *count < fresh || *count > maybe {
-                found.add(11, || {
-                    format!(
-                        "stream {stream}: an ack of {} ids, {fresh} of them new and at most \
-                             {maybe} pending, counted {count}",
-                        ids.len()
-                    )
-                });
-            }
-            done.extend(ids.iter().copied());
+        if outcome.is_possible() {
+            let acked = || Acked { at, call: op.call, ret: op.ret, sure: outcome.is_done() };
+            ids.iter().for_each(|id| of_ids.entry(*id).or_default().push(acked()));
         }
-        if !matches!(outcome, Outcome::Fail) {
-            tried.extend(ids.iter().copied());
+    }
+    for (at, op) in ops.iter().enumerate() {
+        let What::Ack { ids, outcome: Outcome::Ok(count), .. } = &op.what else { continue };
+        let others = |id: &Id| of_ids[id].iter().filter(|other| other.at != at);
+        let alone = |id: &&Id| others(id).all(|other| other.call > op.ret);
+        let open = |id: &&Id| !others(id).any(|other| other.sure && other.ret < op.call);
+        let least = ids.iter().filter(alone).count() as u64;
+        let most = ids.iter().filter(open).count() as u64;
+        if *count < least || *count > most {
+            found.add(11, || {
+                format!(
+                    "stream {stream}: an ack of {} ids, at least {least} and at most {most} of \
+                     them pending, counted {count}",
+                    ids.len()
+                )
+            });
         }
     }
 }

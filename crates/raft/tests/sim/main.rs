@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
 mod idempotence;
+mod life;
 mod pressure;
 mod settings;
 mod waits;
@@ -145,6 +146,13 @@ impl Sim {
         machine.node.take().unwrap().kill();
         machine.disk.crash();
         machine.store.crash();
+    }
+
+    /// The process of a node is killed; its machine goes on.
+    fn kill(&mut self, id: NodeId) {
+        let machine = self.machines.get_mut(&id).unwrap();
+        machine.node.take().unwrap().kill();
+        machine.disk.kill();
     }
 
     fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {

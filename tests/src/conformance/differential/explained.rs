@@ -43,6 +43,15 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        reason: "a block that an exact MINID empties goes at once; Redis keeps its node, if only the \
+                 last entry of it was deleted before: of a stream without entries, nodes are not compared",
+        server: None,
+        leave_out: |request, reply| match request.name() == "XINFO" && is_of_nothing(&reply) {
+            true => without(&reply, &["radix-tree-keys", "radix-tree-nodes"]),
+            false => reply,
+        },
+    },
+    Explained {
         reason: "newer servers say the name of the command in lower case where keys and ids don't \
                  match, and which symbols may stand for an id",
         server: None,
@@ -159,15 +168,24 @@ fn busy_consumers(request: &Request, reply: Value) -> Value {
 
 /// Whether a row of XINFO CONSUMERS has something pending.
 fn is_busy(row: &Value) -> bool {
-    let pairs: Vec<(&Value, &Value)> = match row {
+    number_of(row, "pending") != Some(0)
+}
+
+/// Whether XINFO STREAM describes a stream without entries.
+fn is_of_nothing(reply: &Value) -> bool {
+    number_of(reply, "length") == Some(0)
+}
+
+fn number_of(described: &Value, field: &str) -> Option<i64> {
+    let pairs: Vec<(&Value, &Value)> = match described {
         Value::Map(pairs) => pairs.iter().map(|(name, value)| (name, value)).collect(),
         other => {
             let items = other.as_items().unwrap_or_default();
             items.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect()
         }
     };
-    let pending = |(name, _): &&(&Value, &Value)| name.as_text() == Some("pending");
-    pairs.iter().find(pending).and_then(|(_, count)| count.as_integer()) != Some(0)
+    let found = pairs.iter().find(|(name, _)| name.as_text() == Some(field));
+    found.and_then(|(_, number)| number.as_integer())
 }
 
 /// The first request that is answered otherwise without a reason.
@@ -234,6 +252,19 @@ mod tests {
         assert!(!differs("XREAD STREAMS a b 0 +", &list(&[stream("a", "1")])));
         assert!(differs("XREAD STREAMS a b 0 +", &list(&[stream("a", "3")])));
         assert!(differs("XREAD STREAMS a b 0 0", &list(&[stream("a", "1")])));
+    }
+
+    #[test]
+    fn nodes_count_where_there_are_entries() {
+        let stream = |length, nodes| {
+            let (names, numbers) = (["length", "radix-tree-keys"], [length, nodes]);
+            let pairs = names.into_iter().zip(numbers);
+            Value::Array(pairs.flat_map(|(n, v)| [Value::bulk(n), Value::Integer(v)]).collect())
+        };
+        let differs =
+            |theirs, ours| differs(Kind::Valkey, &request("XINFO STREAM a"), &theirs, &ours);
+        assert!(!differs(stream(0, 1), stream(0, 0)));
+        assert!(differs(stream(1, 1), stream(1, 2)) && differs(stream(0, 1), stream(1, 1)));
     }
 
     #[test]
