@@ -195,7 +195,7 @@ impl Choice {
         self.0.iter().any(|(setting, _)| setting.is_shared())
     }
 
-    /// Sets those of this port; gives those of the whole cluster, if there are any.
+    /// Sets those of this node; gives those of the whole cluster, if there are any.
     pub(crate) fn settle(self, door: &Door) -> Option<BTreeMap<String, u64>> {
         let mut shared = BTreeMap::new();
         for (setting, value) in self.0 {
