@@ -174,7 +174,11 @@ impl Draw {
             wrong => wrong,
         };
         let wrong = Arg::Text(wrong.to_owned());
+        // Without a word before it, an id would stand for an idle time: then the clock would decide.
+        let is_claim = |name: &str| words.0[0] == Arg::Text(name.to_owned());
+        let before_idle = at <= 4 && ["XCLAIM", "XAUTOCLAIM"].into_iter().any(is_claim);
         match self.below(5) {
+            0 if before_idle => {}
             0 => drop(words.0.remove(at)),
             1 => words.0.insert(at, words.0[at].clone()),
             2 => words.0.insert(at, wrong),
