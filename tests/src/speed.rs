@@ -16,6 +16,7 @@ use std::time::Duration;
 pub use load::{Load, Measured, Turn};
 pub use side::Side;
 pub use table::Table;
+use table::{ms, rate, ratio};
 
 /// How much is done, and between whom.
 pub struct Plan<'a> {
@@ -52,6 +53,37 @@ impl Plan<'_> {
             }
         }
         Ok(all.iter().map(|found| Measured::median(found)).collect())
+    }
+
+    /// The same, as a row for each side that has what is asked: these names, the side, its figures,
+    /// and their ratio to those of the first side.
+    ///
+    /// # Errors
+    /// As of [`Plan::medians`].
+    fn compare(
+        &self,
+        table: &mut Table,
+        what: &str,
+        names: &[&str],
+        measure: impl FnMut(&Side) -> anyhow::Result<Option<Measured>>,
+    ) -> anyhow::Result<()> {
+        let found = self.medians(what, measure)?;
+        let base = found.first().copied().flatten().map(|it| it.per_second);
+        for (at, (side, found)) in self.sides.iter().zip(&found).enumerate() {
+            let Some(found) = found else { continue };
+            let against = (at > 0).then(|| ratio(Some(found.per_second), base));
+            let mut row: Vec<String> = names.iter().copied().map(str::to_owned).collect();
+            row.extend([
+                side.name.to_owned(),
+                rate(Some(found.per_second)),
+                ms(found.p50_ms),
+                ms(found.p99_ms),
+                rate(Some(found.cpu_us)),
+                against.unwrap_or_default(),
+            ]);
+            table.rows.push(row);
+        }
+        Ok(())
     }
 }
 

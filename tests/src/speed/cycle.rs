@@ -3,7 +3,6 @@
 
 use resp::Value;
 
-use super::table::{ms, rate, ratio};
 use super::{Load, Measured, Plan, Side, Table, Turn};
 
 const PAYLOAD_BYTES: usize = 100;
@@ -92,22 +91,10 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
     let mut table = Table::new(title, &columns);
     for (many, entries) in CASES {
         let connections = if many { plan.connections } else { 1 };
-        let what = format!("cycle {connections} x {entries}");
-        let found = plan.medians(&what, |side| measure(plan, side, connections, entries))?;
-        let base = found.first().copied().flatten().map(|it| it.per_second);
-        for (at, (side, found)) in plan.sides.iter().zip(&found).enumerate() {
-            let Some(found) = found else { continue };
-            let against = (at > 0).then(|| ratio(Some(found.per_second), base));
-            table.rows.push(vec![
-                format!("{connections} x {entries}"),
-                side.name.to_owned(),
-                rate(Some(found.per_second)),
-                ms(found.p50_ms),
-                ms(found.p99_ms),
-                rate(Some(found.cpu_us)),
-                against.unwrap_or_default(),
-            ]);
-        }
+        let name = format!("{connections} x {entries}");
+        plan.compare(&mut table, &format!("cycle {name}"), &[&name], |side| {
+            measure(plan, side, connections, entries)
+        })?;
     }
     Ok(table)
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use resp::Value;
 
-use super::table::{ms, rate, ratio};
 use super::{Load, Measured, Plan, Side, Table, Turn};
 use crate::client::Client;
 
@@ -87,22 +86,10 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
     for command in ["XRANGE", "XREVRANGE", "XREAD"] {
         for connections in [1, plan.connections] {
             let what = format!("{command} of {COUNT}, {connections} connections");
-            let found = plan.medians(&what, |side| measure(plan, side, command, connections))?;
-            let base = found.first().copied().flatten().map(|it| it.per_second);
-            for (at, (side, found)) in plan.sides.iter().zip(&found).enumerate() {
-                let Some(found) = found else { continue };
-                let against = (at > 0).then(|| ratio(Some(found.per_second), base));
-                table.rows.push(vec![
-                    command.to_owned(),
-                    connections.to_string(),
-                    side.name.to_owned(),
-                    rate(Some(found.per_second)),
-                    ms(found.p50_ms),
-                    ms(found.p99_ms),
-                    rate(Some(found.cpu_us)),
-                    against.unwrap_or_default(),
-                ]);
-            }
+            let names = [command, &connections.to_string()];
+            plan.compare(&mut table, &what, &names, |side| {
+                measure(plan, side, command, connections)
+            })?;
         }
     }
     for side in plan.sides {

@@ -1,5 +1,5 @@
 //! CONFIG: the settings that clients and tools of Redis ask for, as far as they mean anything here,
-//! and what of them may change. What is chosen for a port holds until its node restarts; what is
+//! and what of them may change. What is chosen for a node holds until it restarts; what is
 //! chosen for the whole cluster stays. Never secrets, never a file.
 
 use std::collections::BTreeMap;
