@@ -14,6 +14,7 @@
 mod follow;
 mod groups;
 pub mod history;
+pub mod ledger;
 mod linear;
 mod removals;
 mod streams;
