@@ -351,7 +351,7 @@ impl Gateway {
             let (router, shard) = (self.setup.router.clone(), self.setup.shard);
             futures::future::Either::Right(call_run(router, target, shard, run))
         };
-        tokio::spawn(async move {
+        crate::runtime::spawn(async move {
             let outcome = outcome.await;
             drop(sent.send(Sent::Run { attempt, first, count, outcome }));
         });
@@ -373,7 +373,7 @@ impl Gateway {
             let (router, shard) = (self.setup.router.clone(), self.setup.shard);
             futures::future::Either::Right(call_reads(router, target, shard, queries))
         };
-        tokio::spawn(async move {
+        crate::runtime::spawn(async move {
             let outcome = outcome.await;
             drop(sent.send(Sent::Reads { questions, outcome }));
         });

@@ -36,13 +36,23 @@ pub struct World {
     pub driver: Driver,
 }
 
-/// Who drives the committer of the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who drives the committer of the journal, and the checkpointer.
+#[derive(Clone)]
 pub enum Driver {
-    /// A thread of its own: production.
+    /// A thread of its own each: production.
     Thread,
-    /// A task of the runtime: simulation.
-    Task,
+    /// A task of the runtime each, with the time that one write and sync takes: simulation.
+    Task(Pace),
+}
+
+/// How long the disk takes this time.
+pub type Pace = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+impl Driver {
+    /// A task whose disk takes no time.
+    pub fn task() -> Self {
+        Self::Task(Arc::new(|| Duration::ZERO))
+    }
 }
 
 /// A line of the `[[node]]` list.

@@ -90,7 +90,7 @@ impl Refills {
             self.lock().insert(at, sending);
         } else {
             let hold = sending.reader.into_hold();
-            tokio::spawn(async move {
+            crate::runtime::spawn(async move {
                 tokio::time::sleep(HOLD).await;
                 drop(hold);
             });

@@ -4,6 +4,8 @@
 //! Every runtime of Weir is single-threaded, so one generator per thread gives a sequence that
 //! depends on the seed and the order of tasks alone: a simulation replays from its seed.
 
+pub mod gate;
+
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,6 +15,9 @@ use std::time::Duration;
 use base::{Entropy, OsEntropy};
 use openraft_rt::{AsyncRuntime, OptionalSend, Select2, Select3, Select4};
 use openraft_rt_tokio::TokioRuntime;
+use tokio::task::JoinHandle;
+
+use gate::Gate;
 
 thread_local! {
     static STATE: Cell<Option<u64>> = const { Cell::new(None) };
@@ -22,6 +27,18 @@ thread_local! {
 /// first. A thread that nobody seeded seeds itself from the machine.
 pub fn seed(entropy: &dyn Entropy) {
     STATE.set(Some(entropy.next_u64()));
+}
+
+/// A task of the runtime, behind the gate of who starts it.
+pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match Gate::current() {
+        None => tokio::spawn(future),
+        Some(gate) => tokio::spawn(gate.run(future)),
+    }
 }
 
 /// Tokio as openraft sees it; see the file's head.
@@ -79,7 +96,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        spawn(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

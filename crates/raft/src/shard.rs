@@ -103,7 +103,7 @@ impl Group {
         if quiet {
             quiet_until += times.quiet();
             let raft = raft.clone();
-            tokio::spawn(async move {
+            crate::runtime::spawn(async move {
                 tokio::time::sleep_until(quiet_until).await;
                 raft.runtime_config().elect(true);
             });

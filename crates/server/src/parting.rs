@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// For how long what a client still sends is read, for the sake of the last reply.
@@ -26,9 +25,9 @@ pub(crate) struct Parting {
 
 impl Parting {
     /// Ready when the client has closed its side, too, or had the time to.
-    pub(crate) fn poll(
+    pub(crate) fn poll<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut S,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         if self.until.is_none() {

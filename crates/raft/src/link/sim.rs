@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::link::queue::bytes_max;
 use crate::link::{Frame, Lane, Link, Message, Party, SendError};
+use crate::runtime::gate::Gate;
 
 /// How long a connection survives a partition.
 const KEEPALIVE: Duration = Duration::from_secs(4);
@@ -29,7 +30,9 @@ pub struct SimNet(Arc<Net>);
 
 struct Net {
     entropy: Arc<dyn Entropy>,
-    delay: (Duration, Duration),
+    delay: Mutex<(Duration, Duration)>,
+    /// What every message to or from a node takes more.
+    slow: Mutex<BTreeMap<NodeId, Duration>>,
     nodes: Mutex<BTreeMap<NodeId, Arc<SimLink>>>,
     pairs: Mutex<BTreeMap<(NodeId, NodeId), Arc<Wire>>>,
     blocked: watch::Sender<BTreeSet<(NodeId, NodeId)>>,
@@ -40,9 +43,29 @@ struct Net {
 pub struct SimLink {
     node: NodeId,
     net: Weak<Net>,
-    party: OnceLock<Arc<dyn Party>>,
+    party: OnceLock<Guest>,
     peers: Mutex<BTreeSet<NodeId>>,
     stopped: watch::Sender<bool>,
+}
+
+/// A node's own code, and the gate that it stands behind.
+#[derive(Clone)]
+struct Guest {
+    party: Arc<dyn Party>,
+    gate: Gate,
+}
+
+impl Guest {
+    /// Runs some of its code, as a part of the node.
+    fn with<T>(&self, run: impl FnOnce(&dyn Party) -> T) -> T {
+        self.gate.within(|| run(&*self.party))
+    }
+
+    /// Hands it a frame, when it runs.
+    async fn take(self, frame: Frame) -> bool {
+        let party = self.party.clone();
+        self.gate.run(async move { party.frame(frame).is_ok() }).await
+    }
 }
 
 /// A connection between two nodes.
@@ -70,7 +93,8 @@ impl SimNet {
     pub fn new(entropy: Arc<dyn Entropy>, delay: (Duration, Duration)) -> Self {
         Self(Arc::new(Net {
             entropy,
-            delay,
+            delay: Mutex::new(delay),
+            slow: Mutex::default(),
             nodes: Mutex::default(),
             pairs: Mutex::default(),
             blocked: watch::Sender::default(),
@@ -115,6 +139,24 @@ impl SimNet {
         self.0.blocked.send_modify(BTreeSet::clear);
     }
 
+    /// How long messages take from now on, at least and at most.
+    pub fn set_delay(&self, delay: (Duration, Duration)) {
+        *lock(&self.0.delay) = delay;
+    }
+
+    /// Every message from or to a node takes so much more from now on.
+    pub fn slow_down(&self, node: NodeId, by: Duration) {
+        lock(&self.0.slow).insert(node, by);
+    }
+
+    /// A node is there no more: its connections end, and nothing reaches it.
+    pub fn remove(&self, node: NodeId) {
+        let link = lock(&self.0.nodes).remove(&node);
+        if let Some(link) = link {
+            link.stop();
+        }
+    }
+
     /// Cuts the connection of two nodes; it is opened again.
     pub fn cut(&self, one: NodeId, other: NodeId) {
         self.0.close(pair(one, other));
@@ -132,14 +174,25 @@ impl Net {
         blocked.contains(&(one, other)) || blocked.contains(&(other, one))
     }
 
+    /// Whether one of them answers nothing, though its machine is there.
+    fn is_stopped(&self, one: NodeId, other: NodeId) -> bool {
+        [one, other].into_iter().filter_map(|node| self.guest(node)).any(|it| !it.gate.is_open())
+    }
+
     fn node(&self, node: NodeId) -> Option<Arc<SimLink>> {
         lock(&self.nodes).get(&node).cloned()
     }
 
-    fn delay(&self) -> Duration {
-        let (least, most) = self.delay;
+    fn guest(&self, node: NodeId) -> Option<Guest> {
+        self.node(node)?.party.get().cloned()
+    }
+
+    fn delay(&self, one: NodeId, other: NodeId) -> Duration {
+        let (least, most) = *lock(&self.delay);
         let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
-        least + Duration::from_micros(self.entropy.below(spread + 1))
+        let slow = lock(&self.slow);
+        let more = [one, other].map(|node| slow.get(&node).copied().unwrap_or_default());
+        least + Duration::from_micros(self.entropy.below(spread + 1)) + more[0] + more[1]
     }
 
     fn close(&self, ends: (NodeId, NodeId)) {
@@ -147,8 +200,8 @@ impl Net {
         let Some(wire) = wire else { return };
         wire.closed.send_replace(true);
         for (here, there) in [ends, (ends.1, ends.0)] {
-            if let Some(party) = self.node(here).and_then(|link| link.party.get().cloned()) {
-                party.down(there);
+            if let Some(guest) = self.guest(here) {
+                guest.with(|party| party.down(there));
             }
         }
     }
@@ -160,8 +213,9 @@ impl Net {
         if *low.stopped.borrow() || *high.stopped.borrow() || self.is_blocked(ends.0, ends.1) {
             return;
         }
-        let welcome =
-            other.greeted(&one.greeting(ends.1)).and(one.greeted(&other.greeting(ends.0)));
+        let greeting = one.with(|party| party.greeting(ends.1));
+        let answer = other.with(|party| party.greeted(&greeting).map(|_| party.greeting(ends.0)));
+        let welcome = answer.and_then(|answer| one.with(|party| party.greeted(&answer)));
         if let Err(why) = welcome {
             tracing::info!(?ends, why, "a peer is refused");
             return;
@@ -174,15 +228,15 @@ impl Net {
             }
         }
         lock(&self.pairs).insert(ends, Arc::new(Wire { closed, pipes }));
-        one.up(ends.1);
-        other.up(ends.0);
+        one.with(|party| party.up(ends.1));
+        other.with(|party| party.up(ends.0));
     }
 
     fn pipe(self: &Arc<Self>, from: NodeId, to: NodeId, closed: &watch::Sender<bool>) -> Pipe {
         let (sender, mut frames) = mpsc::unbounded_channel::<(Instant, Frame, usize)>();
         let bytes = Arc::new(AtomicUsize::new(0));
         let (waiting, mut closed) = (bytes.clone(), closed.subscribe());
-        let (net, mut blocked) = (Arc::downgrade(self), self.blocked.subscribe());
+        let (this, mut blocked) = (Arc::downgrade(self), self.blocked.subscribe());
         tokio::spawn(async move {
             let deliver = async {
                 while let Some((at, frame, size)) = frames.recv().await {
@@ -192,10 +246,12 @@ impl Net {
                         return;
                     }
                     waiting.fetch_sub(size, Ordering::SeqCst);
-                    let Some(net) = net.upgrade() else { return };
+                    let Some(net) = this.upgrade() else { return };
                     net.messages.fetch_add(1, Ordering::SeqCst);
-                    let party = net.node(to).and_then(|link| link.party.get().cloned());
-                    if party.is_none_or(|party| party.frame(frame).is_err()) {
+                    let Some(guest) = net.guest(to) else { return };
+                    drop(net);
+                    let taken = guest.take(frame).await;
+                    if let Some(net) = this.upgrade().filter(|_| !taken) {
                         net.close(pair(from, to));
                     }
                 }
@@ -218,7 +274,7 @@ async fn keep(net: Weak<Net>, link: Arc<SimLink>, peer: NodeId) {
     loop {
         let Some(net) = net.upgrade() else { return };
         let open = lock(&net.pairs).contains_key(&ends);
-        let blocked = net.is_blocked(ends.0, ends.1);
+        let blocked = net.is_blocked(ends.0, ends.1) || net.is_stopped(ends.0, ends.1);
         match (open, blocked, blocked_since) {
             (false, false, _) => net.open(ends),
             (true, true, None) => blocked_since = Some(Instant::now()),
@@ -229,7 +285,7 @@ async fn keep(net: Weak<Net>, link: Arc<SimLink>, peer: NodeId) {
             (_, false, _) => blocked_since = None,
             _ => {}
         }
-        let wait = DIAL_AGAIN + net.delay();
+        let wait = DIAL_AGAIN + net.delay(ends.0, ends.1);
         drop(net);
         tokio::select! {
             biased;
@@ -255,14 +311,15 @@ impl SimLink {
 
 impl Link for SimLink {
     fn start(&self, party: Arc<dyn Party>) {
-        drop(self.party.set(party));
+        let gate = Gate::current().unwrap_or_else(|| Gate::new(0));
+        drop(self.party.set(Guest { party, gate }));
         let peers = lock(&self.peers).clone();
         self.dial(peers);
     }
 
     fn send(&self, to: NodeId, lane: Lane, message: Message) -> Result<(), SendError> {
         let net = self.net.upgrade().ok_or(SendError::Down)?;
-        let party = self.party.get().ok_or(SendError::Down)?;
+        let guest = self.party.get().ok_or(SendError::Down)?;
         if *self.stopped.borrow() {
             return Err(SendError::Down);
         }
@@ -273,8 +330,8 @@ impl Link for SimLink {
             return Err(SendError::Full);
         }
         pipe.bytes.fetch_add(size, Ordering::SeqCst);
-        let frame = Frame { envelope: party.envelope(to), messages: vec![message] };
-        let at = Instant::now() + net.delay();
+        let frame = Frame { envelope: guest.party.envelope(to), messages: vec![message] };
+        let at = Instant::now() + net.delay(self.node, to);
         pipe.sender.send((at, frame, size)).map_err(|_| SendError::Down)
     }
 

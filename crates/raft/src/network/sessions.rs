@@ -96,7 +96,7 @@ impl Sessions {
         all.insert(key, open);
         drop(all);
         let held = Held::new(receiver, waiting_bytes, group.replica.clone());
-        tokio::spawn(serve(router.clone(), group, session, held));
+        crate::runtime::spawn(serve(router.clone(), group, session, held));
         true
     }
 

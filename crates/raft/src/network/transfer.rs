@@ -54,7 +54,7 @@ pub(crate) async fn send(
     // Entries after the checkpoint stay until the follower asks for them, or had the time to.
     let hold = reader.into_hold();
     hold.until_streams(peer);
-    tokio::spawn(async move {
+    crate::runtime::spawn(async move {
         tokio::time::sleep(INSTALL_PATIENCE).await;
         drop(hold);
     });

@@ -51,7 +51,7 @@ impl Inner {
     fn call_group(&self, call: Incoming) {
         match self.group(call.shard) {
             Some(group) => {
-                tokio::spawn(serve(group, self.transfers.clone(), call));
+                crate::runtime::spawn(serve(group, self.transfers.clone(), call));
             }
             None => call.answer.refuse("the shard doesn't run here"),
         }
@@ -62,7 +62,9 @@ impl Inner {
         match self.group(call.shard) {
             Some(group) => {
                 let refills = self.refills.clone();
-                tokio::spawn(async move { refills.serve(group.replica.clone(), call).await });
+                crate::runtime::spawn(
+                    async move { refills.serve(group.replica.clone(), call).await },
+                );
             }
             None => call.answer.refuse("the shard doesn't run here"),
         }
@@ -124,7 +126,7 @@ fn refuse_run(node: &Inner, call: Incoming) {
 }
 
 fn reply_later(answer: Answer, outcome: oneshot::Receiver<RunOutcome>) {
-    tokio::spawn(async move {
+    crate::runtime::spawn(async move {
         let outcome = outcome.await.unwrap_or(Err(Failed::Lost));
         answer.send(encode_outcome(&outcome));
     });

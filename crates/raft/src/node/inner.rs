@@ -102,7 +102,7 @@ impl Inner {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
-        tasks.push(tokio::spawn(task));
+        tasks.push(crate::runtime::spawn(task));
     }
 
     /// The number of shards is fixed once the cluster is made.

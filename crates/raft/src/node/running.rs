@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use topology::Meta;
 
 use super::inner::{Inner, bytes, refused};
-use super::{Driver, Failure};
+use super::{Driver, Failure, Pace};
 use crate::checkpoint::{self, Bell, Checkpointer, Step};
 use crate::expire;
 use crate::gateway::{Gateway, GatewaySetup, Handle};
@@ -264,7 +264,7 @@ impl Running {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let task = tokio::spawn(task);
+        let task = crate::runtime::spawn(task);
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 
@@ -276,20 +276,21 @@ impl Running {
                 node.fail(Failure::Refused(failed.to_string()));
             }
         };
-        match node.world.driver {
+        match &node.world.driver {
             Driver::Thread => self.thread("journal", move || {
                 if let Err(error) = committer.run() {
                     failed(error);
                 }
             }),
-            Driver::Task => {
+            Driver::Task(pace) => {
                 let work = Arc::new(Notify::new());
-                let waker = work.clone();
+                let (waker, pace) = (work.clone(), pace.clone());
                 self.journal.set_waker(Arc::new(move || waker.notify_one()));
                 self.spawn(async move {
                     loop {
+                        wait(&pace).await;
                         match committer.step() {
-                            Ok(true) => tokio::task::yield_now().await,
+                            Ok(true) => {}
                             Ok(false) => work.notified().await,
                             Err(error) => return failed(error),
                         }
@@ -308,14 +309,14 @@ impl Running {
         let clock = node.world.clock.clone();
         let mut checkpointer = Checkpointer::new(self.journal.clone(), clock, options, []);
         self.bell = checkpointer.bell();
-        match node.world.driver {
+        match &node.world.driver {
             Driver::Thread => self.thread("store", move || checkpointer.run()),
-            Driver::Task => {
-                let mut hold = self.hold_checkpoints.subscribe();
+            Driver::Task(pace) => {
+                let (mut hold, pace) = (self.hold_checkpoints.subscribe(), pace.clone());
                 self.spawn(async move {
                     while hold.wait_for(|hold| !hold).await.is_ok() {
                         match checkpointer.step() {
-                            Ok(Step::Worked) => tokio::task::yield_now().await,
+                            Ok(Step::Worked) => wait(&pace).await,
                             Ok(Step::Waiting | Step::Idle) => tokio::time::sleep(STEP_EVERY).await,
                             Err(_) => return,
                         }
@@ -422,7 +423,7 @@ impl Running {
         }
         for group in self.groups() {
             let raft = group.raft.clone();
-            tokio::spawn(async move { drop(raft.shutdown().await) });
+            crate::runtime::spawn(async move { drop(raft.shutdown().await) });
         }
     }
 
@@ -450,6 +451,14 @@ impl Running {
             let joined = tokio::task::spawn_blocking(move || drop(thread.join()));
             drop(tokio::time::timeout(STOP_PATIENCE, joined).await);
         }
+    }
+}
+
+/// As long as a simulated disk takes, and a turn of the runtime at least.
+async fn wait(pace: &Pace) {
+    match pace() {
+        Duration::ZERO => tokio::task::yield_now().await,
+        time => tokio::time::sleep(time).await,
     }
 }
 

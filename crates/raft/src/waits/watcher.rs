@@ -322,7 +322,7 @@ impl Watcher {
             let (router, shard) = (self.setup.router.clone(), self.setup.shard);
             futures::future::Either::Right(call(router, target, shard, message))
         };
-        tokio::spawn(async move {
+        crate::runtime::spawn(async move {
             let answered = answered.await;
             drop(came_in.send(came(answered)));
         });

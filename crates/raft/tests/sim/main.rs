@@ -128,7 +128,7 @@ impl Sim {
             entropy: self.entropy.clone(),
             link,
             stores: Arc::new(store),
-            driver: Driver::Task,
+            driver: Driver::task(),
         };
         machine.node = Some(Node::start(options, world).await.unwrap());
     }

@@ -16,10 +16,8 @@ use base::ShardId;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
 use resp::{Protocol, RequestParser, Writer};
-use socket2::SockRef;
 use streams::command::{Command, ReadFrom};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +29,7 @@ use super::queue::{Question, Queue};
 use super::reply::Nothing;
 use super::route::{Way, way};
 use super::session::{Replies, Session, Turn};
+use super::socket::Socket;
 use super::table::{Run, Spec, by_path, find, is_for_listeners};
 use super::transaction::Executed;
 use super::{limits, shown};
@@ -58,9 +57,9 @@ pub(super) enum Ended {
 }
 
 /// One client's connection.
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     door: Arc<Door>,
-    stream: TcpStream,
+    stream: S,
     session: Session,
     parser: RequestParser,
     input: BytesMut,
@@ -82,8 +81,8 @@ pub(super) struct Connection {
     draining: Option<Instant>,
 }
 
-impl Connection {
-    pub(super) fn new(door: Arc<Door>, stream: TcpStream, session: Session) -> Self {
+impl<S: Socket> Connection<S> {
+    pub(super) fn new(door: Arc<Door>, stream: S, session: Session) -> Self {
         Self {
             door,
             stream,
@@ -299,7 +298,7 @@ impl Connection {
         let before = self.output.len();
         if self.closing && self.queue.is_empty() && before > 0 {
             // The last reply and the end of the connection leave together, at the shutdown.
-            SockRef::from(&self.stream).set_tcp_cork(true)?;
+            self.stream.hold_for_the_end()?;
         }
         while !self.output.is_empty() {
             match self.stream.try_write(&self.output) {

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::door::{Door, Options, Stats};
 use super::limits;
 use super::session::Session;
+use super::socket::Socket;
 use crate::metrics;
 
 /// One RESP port.
@@ -32,12 +33,7 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let (listener, address) = taken(listener)?;
-        let door = Arc::new(Door::new(options, address, shards, clock));
-        if let Some(bus) = door.shards.bus() {
-            let channels = Arc::downgrade(&door.channels);
-            bus.attach(channels);
-        }
-        Ok(Self { listener, door })
+        Ok(Self { listener, door: Handle::open(options, address, shards, clock).door })
     }
 
     /// Another port of the same node: its clients, channels, settings and figures are those of the
@@ -97,17 +93,7 @@ impl Service {
             tracing::debug!(client = %address, %error, "no TCP_NODELAY");
         }
         let local_address = stream.local_addr().unwrap_or(door.address);
-        let id = door.clients.next_id();
-        let client = Arc::new(Client::new(id, address, local_address, door.now_ms()));
-        let guest = Guest::new(Arc::clone(&door), Arc::clone(&client));
-        let session = Session::new(&door, client);
-        connections.spawn(async move {
-            let ended = Connection::new(door, stream, session).run(stop).await;
-            if let Err(reason) = ended {
-                tracing::debug!(client = %address, %reason, "connection closed");
-            }
-            drop(guest);
-        });
+        connections.spawn(Handle { door }.serve(stream, address, local_address, stop));
     }
 
     /// CVE-2025-48367: an error of accepting one connection must not end the port.
@@ -180,6 +166,43 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// A port without a listener: whoever has connections hands them to [`Handle::serve`].
+    pub fn open(
+        options: Options,
+        address: SocketAddr,
+        shards: Arc<dyn Shards>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let door = Arc::new(Door::new(options, address, shards, clock));
+        if let Some(bus) = door.shards.bus() {
+            let channels = Arc::downgrade(&door.channels);
+            bus.attach(channels);
+        }
+        Self { door }
+    }
+
+    /// Serves one client, which is counted from now on, until it goes or `stop` is heard.
+    pub fn serve<S: Socket>(
+        &self,
+        socket: S,
+        address: SocketAddr,
+        local_address: SocketAddr,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<S> {
+        let door = Arc::clone(&self.door);
+        let id = door.clients.next_id();
+        let client = Arc::new(Client::new(id, address, local_address, door.now_ms()));
+        let guest = Guest::new(Arc::clone(&door), Arc::clone(&client));
+        let session = Session::new(&door, client);
+        async move {
+            let ended = Connection::new(door, socket, session).run(stop).await;
+            if let Err(reason) = ended {
+                tracing::debug!(client = %address, %reason, "connection closed");
+            }
+            drop(guest);
+        }
+    }
+
     /// Where the port listens.
     pub fn address(&self) -> SocketAddr {
         self.door.address

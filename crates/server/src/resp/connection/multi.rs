@@ -11,6 +11,7 @@ use super::super::error::{Asked, SyntaxError};
 use super::super::reply::Nothing;
 use super::super::route::way;
 use super::super::session::Turn;
+use super::super::socket::Socket;
 use super::super::table::{Control, Run, Spec};
 use super::super::transaction::{Executed, Item, Plan, Told, nothing_of, plan, written_error};
 use super::{Connection, Tell, fitting};
@@ -23,7 +24,7 @@ pub(super) enum Part {
     Queued,
 }
 
-impl Connection {
+impl<S: Socket> Connection<S> {
     /// Whether a request belongs to a transaction. QUIT and RESET never wait for EXEC.
     pub(super) fn control(&self, spec: &Spec) -> Option<Part> {
         let open = self.session.queued.is_open();
