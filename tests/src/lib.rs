@@ -5,6 +5,8 @@ pub mod client;
 pub mod cluster;
 pub mod conformance;
 pub mod import;
+pub mod mounted;
 pub mod redis;
 pub mod speed;
 pub mod wait;
+pub mod writers;

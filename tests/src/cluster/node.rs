@@ -1,11 +1,12 @@
 //! One node's process: started, killed, stopped in its tracks, waited for.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::READY_WAIT;
 use super::binary::weir;
@@ -18,11 +19,13 @@ pub struct Node {
     pub file: PathBuf,
     port: u16,
     child: Option<Child>,
+    /// A program that runs it, with its arguments; none where it runs by itself.
+    under: Vec<String>,
 }
 
 impl Node {
     pub(super) fn new(id: u64, file: PathBuf, port: u16) -> Self {
-        Self { id, file, port, child: None }
+        Self { id, file, port, child: None, under: Vec::new() }
     }
 
     /// Takes another id and an empty directory, on the same ports: a node that is to replace this
@@ -40,13 +43,28 @@ impl Node {
         std::fs::write(&self.file, text)
     }
 
+    /// From its next start on it is run by another program, such as one that lets calls to the
+    /// system fail.
+    pub fn run_under(&mut self, program: &[&str]) {
+        self.under = program.iter().map(|&word| word.to_owned()).collect();
+    }
+
     /// Starts the process; what it says goes to a file.
     ///
     /// # Errors
     /// The program cannot be built or started.
     pub fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.log())?;
-        let child = Command::new(weir()?)
+        let mut command = match self.under.split_first() {
+            None => Command::new(weir()?),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                // Both get a group of their own, so that signals reach the node, too.
+                command.process_group(0).args(arguments).arg(weir()?);
+                command
+            }
+        };
+        let child = command
             .args(["server", "--config"])
             .arg(&self.file)
             .stdin(Stdio::null())
@@ -130,6 +148,9 @@ impl Node {
 
     /// kill -9, and its end.
     pub fn kill(&mut self) {
+        if !self.under.is_empty() && self.is_running() {
+            self.signal(Signal::KILL);
+        }
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());
@@ -216,9 +237,11 @@ impl Node {
 
     fn signal(&self, signal: Signal) {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, signal);
-        }
+        let Some(pid) = pid else { return };
+        let _ = match self.under.as_slice() {
+            [] => kill_process(pid, signal),
+            _ => kill_process_group(pid, signal),
+        };
     }
 }
 

@@ -11,8 +11,9 @@
 //! ```
 
 mod churn;
-mod cut;
+mod cluster;
 mod expect;
+mod life;
 mod model;
 mod place;
 mod recover;
@@ -28,8 +29,8 @@ use base::{Entropy, SeededEntropy};
 use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cut::{Mounted, Skipped};
 use crate::expect::{Expectation, Line};
+use tests::mounted::{Mounted, ROOMY_BYTES, Skipped};
 
 /// Cuts the power under journal and store, and compares what is left with what was acknowledged.
 #[derive(Parser)]
@@ -42,6 +43,8 @@ struct Arguments {
 enum Role {
     /// Cuts: the parent.
     Run(RunArguments),
+    /// Cuts whole clusters of real nodes.
+    Cluster(cluster::ClusterArguments),
     /// Churns until it is killed.
     Churn {
         dir: PathBuf,
@@ -95,6 +98,7 @@ impl Role {
     fn play(self) -> Result<ExitCode> {
         match self {
             Role::Run(arguments) => run(&arguments),
+            Role::Cluster(arguments) => cluster::run(&arguments),
             Role::Churn { dir, seed, control } => churn::churn(&dir, seed, control),
             Role::Recover { dir } => {
                 let mut expected = String::new();
@@ -112,7 +116,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let mut good = true;
     for fs in &arguments.fs {
         let image = arguments.dir.join(format!("{fs}.image"));
-        let mounted = match Mounted::make(fs, &image, &arguments.dir.join(fs))? {
+        let mounted = match Mounted::make(fs, ROOMY_BYTES, &image, &arguments.dir.join(fs))? {
             Ok(mounted) => mounted,
             Err(Skipped(why)) => {
                 say(&format!("SKIPPED: power cuts on {fs}: {why}"));

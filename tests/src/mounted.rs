@@ -9,8 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Bytes of an image: sparse, so that only what is written counts.
-const IMAGE_BYTES: u64 = 2 << 30;
+/// Bytes of an image with room for everything: sparse, so that only what is written counts.
+pub const ROOMY_BYTES: u64 = 2 << 30;
 
 /// `_IOR('X', 125, u32)`: shuts a file system down; ext4 and xfs know it.
 const SHUTDOWN: libc::c_ulong = 0x8004_587d;
@@ -18,20 +18,23 @@ const SHUTDOWN: libc::c_ulong = 0x8004_587d;
 const WITHOUT_LOG_FLUSH: u32 = 2;
 
 /// Why there can be no cuts here.
-pub(crate) struct Skipped(pub(crate) String);
+pub struct Skipped(pub String);
 
 /// A mounted image.
 #[derive(Debug)]
-pub(crate) struct Mounted {
+pub struct Mounted {
     image: PathBuf,
     dir: PathBuf,
 }
 
 impl Mounted {
-    /// Makes an image with a file system of kind `fs` and mounts it at `dir`.
-    pub(crate) fn make(fs: &str, image: &Path, dir: &Path) -> Result<Result<Self, Skipped>> {
+    /// Makes an image of so many bytes with a file system of kind `fs` and mounts it at `dir`.
+    ///
+    /// # Errors
+    /// There is no room for the image. A machine that can't mount it is no error.
+    pub fn make(fs: &str, bytes: u64, image: &Path, dir: &Path) -> Result<Result<Self, Skipped>> {
         fs::create_dir_all(dir)?;
-        File::create(image)?.set_len(IMAGE_BYTES)?;
+        File::create(image)?.set_len(bytes)?;
         let quiet = if fs == "xfs" { "-qf" } else { "-qF" };
         if let Err(error) = command(&format!("mkfs.{fs}"), &[quiet.as_ref(), image]) {
             return Ok(Err(Skipped(format!("{error:#}"))));
@@ -43,7 +46,8 @@ impl Mounted {
         })
     }
 
-    pub(crate) fn dir(&self) -> &Path {
+    /// Where it is mounted.
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -52,8 +56,11 @@ impl Mounted {
     }
 
     /// Cuts the power: from now on nothing reaches the image.
+    ///
+    /// # Errors
+    /// The file system doesn't know how.
     #[expect(unsafe_code, reason = "no safe wrapper has this ioctl")]
-    pub(crate) fn cut(&self) -> Result<()> {
+    pub fn cut(&self) -> Result<()> {
         let dir = File::open(&self.dir)?;
         let flag = WITHOUT_LOG_FLUSH;
         // SAFETY: the descriptor is open, and the call only reads the u32 behind the pointer.
@@ -65,7 +72,10 @@ impl Mounted {
     }
 
     /// Brings the power back: what the image holds is all there is.
-    pub(crate) fn mount_again(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Somebody still has files open there, or the image can't be mounted any more.
+    pub fn mount_again(&self) -> Result<()> {
         // A killed process may need a moment to let go of its files.
         let mut result = Ok(());
         for _ in 0..100 {

@@ -1,0 +1,267 @@
+//! Clients that append unique values to a few streams all the time, through every node, and what is there of them
+//! afterwards. What goes with a value is a function of it, so that every byte that comes back is compared. Never
+//! sends anything twice.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use base::{Entropy, SeededEntropy};
+use bytes::BytesMut;
+use checker::history::{Final, Id, Op, Outcome, Seen, Stream, What};
+use resp::{Value, write_request};
+
+use crate::client::Client;
+use crate::wait;
+
+/// Streams of a round; they fall on different shards.
+pub const STREAMS: usize = 4;
+/// Appends in one pipeline.
+const PIPELINE_MAX: u64 = 4;
+/// One entry of so many may be as large as the plan says; the others are small.
+const LARGE_EVERY: u64 = 40;
+const SMALL_BYTES_MAX: u64 = 2_000;
+/// Entries read at a time.
+const PAGE: &str = "200";
+/// A node that refuses connections is left alone for this long.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What is written.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where clients begin, one after the other; whoever loses his node goes to the next.
+    pub addresses: Vec<String>,
+    /// Names the streams, and is part of every value.
+    pub round: u64,
+    pub writers: usize,
+    /// The largest entry.
+    pub bytes_max: u64,
+    /// Between two pipelines of one client.
+    pub pause: Duration,
+}
+
+/// Clients at work.
+pub struct Writers {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<Vec<Op>>>,
+}
+
+impl Writers {
+    /// Lets them begin. Nodes need not run yet.
+    pub fn start(plan: &Plan) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let threads = (0..plan.writers)
+            .map(|index| {
+                let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+                let entropy = SeededEntropy::new((plan.round << 8) + index as u64);
+                let (plan, ops) = (plan.clone(), Vec::new());
+                let writer = Writer { plan, index, stop, acknowledged, entropy, counter: 0, ops };
+                std::thread::spawn(move || writer.run())
+            })
+            .collect();
+        Self { stop, acknowledged, threads }
+    }
+
+    /// Appends acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many more are acknowledged.
+    ///
+    /// # Errors
+    /// They are not, in time.
+    pub fn wait_more(&self, count: u64, limit: Duration) -> Result<()> {
+        let goal = self.acknowledged() + count;
+        wait::until("appends to be acknowledged", limit, || match self.acknowledged() {
+            now if now >= goal => Ok(()),
+            now => Err(format!("{} are missing", goal - now)),
+        })
+    }
+
+    /// Stops them; everything that they sent and were told.
+    ///
+    /// # Errors
+    /// One panicked.
+    pub fn finish(self) -> Result<Vec<Op>> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut ops = Vec::new();
+        for thread in self.threads {
+            ops.extend(thread.join().map_err(|_| anyhow!("a writer panicked"))?);
+        }
+        ops.sort_by_key(|op: &Op| op.call);
+        Ok(ops)
+    }
+}
+
+/// One client.
+struct Writer {
+    plan: Plan,
+    index: usize,
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    entropy: SeededEntropy,
+    counter: u64,
+    ops: Vec<Op>,
+}
+
+impl Writer {
+    fn run(mut self) -> Vec<Op> {
+        let mut place = self.index;
+        while !self.stop.load(Ordering::SeqCst) {
+            let address = &self.plan.addresses[place % self.plan.addresses.len()];
+            if Client::open(address).and_then(|mut client| self.work(&mut client)).is_err() {
+                place += 1;
+                wait::pause(RECONNECT_PAUSE);
+            }
+        }
+        self.ops
+    }
+
+    fn work(&mut self, client: &mut Client) -> io::Result<()> {
+        while !self.stop.load(Ordering::SeqCst) {
+            self.append(client)?;
+            wait::pause(self.plan.pause);
+        }
+        Ok(())
+    }
+
+    /// Some appends, sent together.
+    fn append(&mut self, client: &mut Client) -> io::Result<()> {
+        let stream = usize::try_from(self.entropy.below(STREAMS as u64)).expect("few streams");
+        let key = key(self.plan.round, stream);
+        let mut request = BytesMut::new();
+        let mut values = Vec::new();
+        for _ in 0..=self.entropy.below(PIPELINE_MAX) {
+            self.counter += 1;
+            let value = (self.plan.round << 32) | ((self.index as u64) << 24) | self.counter;
+            let (text, with) = (value.to_string(), with(value, self.plan.bytes_max));
+            let args = [&b"XADD"[..], key.as_bytes(), b"*", b"v", text.as_bytes(), b"w", &with];
+            write_request(&mut request, &args);
+            values.push(value);
+        }
+        let call = wait::now();
+        let mut broken = client.send(&request).err();
+        for value in values {
+            let reply = match broken {
+                Some(_) => None,
+                None => client.reply().map_err(|error| broken = Some(error)).ok(),
+            };
+            let outcome = reply.as_ref().map_or(Outcome::Unknown, judge);
+            self.acknowledged.fetch_add(u64::from(outcome.is_done()), Ordering::SeqCst);
+            let what = What::Add { value, once: None, outcome };
+            self.ops.push(Op { client: self.index, stream, call, ret: wait::now(), what });
+        }
+        broken.map_or(Ok(()), Err)
+    }
+}
+
+/// What a reply to an append says. Only these errors promise that nothing happened.
+fn judge(reply: &Value) -> Outcome<Id> {
+    match (reply.as_error(), id_of(reply)) {
+        (None, Some(id)) => Outcome::Ok(id),
+        (Some(error), _) if !error.starts_with("UNKNOWN") => Outcome::Fail,
+        _ => Outcome::Unknown,
+    }
+}
+
+/// The key of a stream of a round.
+pub fn key(round: u64, stream: Stream) -> String {
+    format!("round-{round}:{stream}")
+}
+
+/// Every stream of a round as a node answers it.
+///
+/// # Errors
+/// It does not answer, or with bytes that nobody wrote.
+pub fn read_all(address: &str, round: u64, bytes_max: u64) -> Result<Vec<Vec<Seen>>> {
+    let mut client = Client::open(address)?;
+    (0..STREAMS).map(|stream| read(&mut client, &key(round, stream), bytes_max)).collect()
+}
+
+fn read(client: &mut Client, key: &str, bytes_max: u64) -> Result<Vec<Seen>> {
+    let mut all: Vec<Seen> = Vec::new();
+    loop {
+        let start = all.last().map_or("-".to_owned(), |((ms, seq), _)| format!("({ms}-{seq}"));
+        let reply = client.call(&["XRANGE", key, &start, "+", "COUNT", PAGE])?;
+        ensure!(reply.as_error().is_none(), "{key}: {reply}");
+        let page = reply.as_items().unwrap_or_default();
+        if page.is_empty() {
+            return Ok(all);
+        }
+        for entry in page {
+            let seen = seen(entry, bytes_max);
+            all.push(seen.with_context(|| format!("{WRONG_BYTES}: {key} after {start}"))?);
+        }
+    }
+}
+
+/// Said of an answer that holds what nobody wrote.
+pub const WRONG_BYTES: &str = "wrong bytes";
+
+/// An entry, if all of it is what a writer sends.
+fn seen(entry: &Value, bytes_max: u64) -> Option<Seen> {
+    let [id, fields] = entry.as_items()? else { return None };
+    let [v, text, w, found] = fields.as_items()? else { return None };
+    let value: u64 = text.as_text()?.parse().ok()?;
+    let whole = v.as_text() == Some("v")
+        && w.as_text() == Some("w")
+        && found.as_bytes()?.as_ref() == with(value, bytes_max);
+    whole.then_some((id_of(id)?, value))
+}
+
+fn id_of(value: &Value) -> Option<Id> {
+    let (ms, seq) = value.as_text()?.split_once('-')?;
+    Some((ms.parse().ok()?, seq.parse().ok()?))
+}
+
+/// What is written with a value.
+fn with(value: u64, bytes_max: u64) -> Vec<u8> {
+    let entropy = SeededEntropy::new(value);
+    let large = entropy.below(LARGE_EVERY) == 0;
+    let most = if large { bytes_max } else { bytes_max.min(SMALL_BYTES_MAX) };
+    let bytes = usize::try_from(entropy.below(most + 1)).expect("fits in memory");
+    let words = std::iter::repeat_with(|| entropy.next_u64().to_le_bytes());
+    words.take(bytes.div_ceil(8)).flatten().take(bytes).collect()
+}
+
+/// Removes the streams of a round.
+///
+/// # Errors
+/// The node does not do so.
+pub fn remove(address: &str, round: u64) -> Result<()> {
+    let mut client = Client::open(address)?;
+    for stream in 0..STREAMS {
+        let reply = client.call(&["DEL", &key(round, stream)])?;
+        ensure!(reply.as_error().is_none(), "{reply}");
+    }
+    Ok(())
+}
+
+/// Judges a round whose streams were read through some nodes.
+///
+/// # Errors
+/// Which rules it breaks.
+pub fn check(
+    ops: &[Op],
+    entries: Vec<Vec<Vec<Seen>>>,
+    hashes: Vec<(String, Vec<String>)>,
+) -> Result<()> {
+    let end = Final { entries, hashes, pending: vec![Vec::new(); STREAMS] };
+    let violations = checker::check(ops, &end).violations;
+    let lines = violations.iter().map(|found| format!("check {}: {}", found.check, found.text));
+    let text = lines.collect::<Vec<_>>().join("; ");
+    ensure!(text.is_empty(), "{text}");
+    Ok(())
+}
+
+/// Acknowledged appends of a history.
+pub fn acknowledged(ops: &[Op]) -> u64 {
+    let done = |op: &&Op| matches!(&op.what, What::Add { outcome, .. } if outcome.is_done());
+    ops.iter().filter(done).count() as u64
+}
