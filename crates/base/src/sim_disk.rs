@@ -302,6 +302,11 @@ impl SimDisk {
         self.world().capacity = bytes;
     }
 
+    /// Bytes in all files together.
+    pub fn used(&self) -> u64 {
+        self.world().used()
+    }
+
     /// From now on nothing can be changed, or it can again.
     pub fn set_read_only(&self, read_only: bool) {
         self.world().read_only = read_only;

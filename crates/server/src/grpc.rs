@@ -30,6 +30,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 pub use members::{Members, NodeMembers, Progress, ReplaceError, Roster};
+pub use streams::Door as StreamsDoor;
 
 /// What the gRPC door has to be told.
 #[derive(Clone, Debug)]

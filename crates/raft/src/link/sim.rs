@@ -365,12 +365,14 @@ impl Link for SimLink {
 pub struct SimClock {
     start: Instant,
     wall_ms: AtomicU64,
+    /// By so many in 1000 it is fast, and since when on its monotonic clock.
+    drift: Mutex<(i64, Duration)>,
 }
 
 impl SimClock {
     /// A clock whose wall clock shows `wall_ms` now. Call it inside the runtime.
     pub fn at(wall_ms: u64) -> Self {
-        Self { start: Instant::now(), wall_ms: AtomicU64::new(wall_ms) }
+        Self { start: Instant::now(), wall_ms: AtomicU64::new(wall_ms), drift: Mutex::default() }
     }
 
     /// Makes the wall clock jump by so many milliseconds.
@@ -378,12 +380,25 @@ impl SimClock {
         let wall = self.wall_ms.load(Ordering::SeqCst).saturating_add_signed(by_ms);
         self.wall_ms.store(wall, Ordering::SeqCst);
     }
+
+    /// Makes the wall clock run fast (or slow) from now on, by so many in 1000.
+    pub fn drift(&self, permille: i64) {
+        self.jump(self.drifted_ms());
+        *lock(&self.drift) = (permille, self.monotonic());
+    }
+
+    fn drifted_ms(&self) -> i64 {
+        let (permille, since) = *lock(&self.drift);
+        let passed = i64::try_from((self.monotonic() - since).as_millis()).unwrap_or(i64::MAX);
+        passed.saturating_mul(permille) / 1000
+    }
 }
 
 impl Clock for SimClock {
     fn wall_ms(&self) -> u64 {
         let since = u64::try_from(self.monotonic().as_millis()).unwrap_or(u64::MAX);
-        self.wall_ms.load(Ordering::SeqCst).saturating_add(since)
+        let wall = self.wall_ms.load(Ordering::SeqCst).saturating_add(since);
+        wall.saturating_add_signed(self.drifted_ms())
     }
 
     fn monotonic(&self) -> Duration {

@@ -21,20 +21,17 @@ use super::{Options, append_many, convert, range};
 /// Answers from a stream.
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The service.
+/// The service: behind a transport, or called by who is in the same process.
 #[derive(Clone)]
-pub(super) struct Door {
+pub struct Door {
     pub(super) shards: Arc<dyn Shards>,
     pub(super) stopping: CancellationToken,
     pub(super) entry_bytes_max: usize,
 }
 
 impl Door {
-    pub(super) fn new(
-        shards: Arc<dyn Shards>,
-        options: &Options,
-        stopping: CancellationToken,
-    ) -> Self {
+    /// On these shards, until `stopping`.
+    pub fn new(shards: Arc<dyn Shards>, options: &Options, stopping: CancellationToken) -> Self {
         Self { shards, stopping, entry_bytes_max: options.entry_bytes_max }
     }
 

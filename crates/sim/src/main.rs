@@ -1,0 +1,94 @@
+//! Whole lives of a cluster in one process, each from one seed: the production code of doors, Raft,
+//! streams and journal on simulated time, disks and links; clients through any node; faults of all
+//! kinds; then rest, and the checker's verdict. Never a socket, a file or the machine's clock.
+
+mod cluster;
+mod faults;
+mod life;
+mod line;
+mod machine;
+mod many;
+mod options;
+mod pipe;
+mod random;
+mod trace;
+mod watch;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::faults::Kind;
+use crate::options::Chosen;
+
+/// Lives a cluster's life from a seed, or many lives from many seeds.
+#[derive(Debug, Parser)]
+#[command(name = "sim", max_term_width = 100)]
+struct Arguments {
+    /// Repeat the life of this seed and show its trace.
+    #[arg(value_name = "SEED", conflicts_with = "seeds", required_unless_present = "seeds")]
+    seed: Option<u64>,
+    /// Live so many lives, with a line each hundred.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// The first of their seeds (default: behind the last one in the ledger with --record, else 1).
+    #[arg(long, value_name = "K", requires = "seeds")]
+    start: Option<u64>,
+    /// For how long things go wrong, in simulated seconds.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
+    /// Only these faults, separated by commas.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kind)]
+    faults: Vec<Kind>,
+    /// Reads go by the leader's lease.
+    #[arg(long)]
+    lease: bool,
+    /// Lives at one time (default: as many as there are processors).
+    #[arg(long, value_name = "N", requires = "seeds")]
+    jobs: Option<usize>,
+    /// Add a line to tests/ledger.csv.
+    #[arg(long, requires = "seeds")]
+    record: bool,
+    /// Only what the life came to, in numbers.
+    #[arg(long, hide = true, conflicts_with = "seeds")]
+    brief: bool,
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    let found = Kind::ALL.iter().copied().find(|kind| kind.name() == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        format!("choose among {}", names.join(", "))
+    })
+}
+
+impl Arguments {
+    fn chosen(&self) -> Chosen {
+        Chosen {
+            seconds: Some(self.seconds),
+            reads: self.lease.then_some(raft::Reads::Lease),
+            kinds: (!self.faults.is_empty()).then(|| self.faults.clone()),
+        }
+    }
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    match arguments.seed {
+        Some(seed) => Ok(one(seed, &arguments)),
+        None => many::run(&arguments),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the life came to is what the program gives")]
+fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+    random::seed(seed);
+    let report = life::live(seed, &arguments.chosen(), !arguments.brief);
+    if arguments.brief {
+        println!("{report}");
+    } else {
+        println!("{report:#?}");
+    }
+    ExitCode::SUCCESS
+}
