@@ -1,5 +1,5 @@
-//! A few power cuts in every run of the tests, under journal and store alone and under whole clusters;
-//! `scripts/power-cut` alone makes many.
+//! A few power cuts in every run of the tests, under journal and store alone and under whole clusters, and a few
+//! failing syncs; `scripts/power-cut` alone makes many.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,4 +29,10 @@ fn nothing_acknowledged_is_lost_in_power_cuts() {
 fn nothing_acknowledged_is_lost_in_power_cuts_of_whole_clusters() {
     let text = power_cut(&["--cluster", "--one", "2", "--all", "1"]);
     assert!(text.contains("lost or not opened") || text.contains("SKIPPED"));
+}
+
+#[test]
+fn nothing_is_acknowledged_after_a_sync_that_failed() {
+    let text = power_cut(&["--failing", "--last", "10"]);
+    assert!(text.contains("went on, lost, or told nothing") || text.contains("SKIPPED"));
 }

@@ -56,8 +56,10 @@ impl Life {
             let (old, new) = (format!("\"node-{}\"", node.id), format!("{:?}", dir.join("data")));
             edit(&node.file, |text| text.replace(&old, &new))?;
             if arguments.control {
-                let inject = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e"];
-                node.run_under(&[&inject[..], &["inject=fdatasync,fsync:retval=0"]].concat());
+                let strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"];
+                let calls = ["-e", "trace=fdatasync,fsync", "-e"];
+                let inject = ["inject=fdatasync,fsync:retval=0"];
+                node.run_under(&[&strace[..], &calls, &inject].concat());
             }
         }
         let bytes_max = arguments.bytes_max;

@@ -13,6 +13,7 @@
 mod churn;
 mod cluster;
 mod expect;
+mod failing;
 mod life;
 mod model;
 mod place;
@@ -45,6 +46,8 @@ enum Role {
     Run(RunArguments),
     /// Cuts whole clusters of real nodes.
     Cluster(cluster::ClusterArguments),
+    /// Lets syncs of real nodes fail.
+    Failing(failing::FailingArguments),
     /// Churns until it is killed.
     Churn {
         dir: PathBuf,
@@ -98,6 +101,7 @@ impl Role {
     fn play(self) -> Result<ExitCode> {
         match self {
             Role::Run(arguments) => run(&arguments),
+            Role::Failing(arguments) => failing::run(&arguments),
             Role::Cluster(arguments) => cluster::run(&arguments),
             Role::Churn { dir, seed, control } => churn::churn(&dir, seed, control),
             Role::Recover { dir } => {
