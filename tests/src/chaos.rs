@@ -3,6 +3,7 @@
 mod fault;
 mod finish;
 mod load;
+mod stage;
 mod verdict;
 
 use std::sync::Arc;
@@ -12,11 +13,14 @@ use std::time::Duration;
 use anyhow::Context;
 use base::SeededEntropy;
 
-pub use verdict::Verdict;
+pub use fault::Kind;
+pub use verdict::{Verdict, Waits};
 
 use crate::cluster::{Cluster, Options};
 use crate::wait;
 use checker::history::Op;
+use fault::Choice;
+use stage::Stage;
 
 /// Clients that append, read, read for a group and acknowledge.
 const CLIENTS: usize = 8;
@@ -32,7 +36,11 @@ const CALM: Duration = Duration::from_secs(2);
 /// What is run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Faults come for so long,
     pub length: Duration,
+    /// and until so many processes were killed.
+    pub kills: usize,
+    pub kinds: Vec<Kind>,
     pub seed: u64,
     pub options: Options,
     /// Appends a second that each client offers at most.
@@ -44,8 +52,11 @@ pub struct Plan {
 /// # Errors
 /// The cluster did not come up, or did not come back after a fault.
 pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
-    let mut cluster = Cluster::start(&plan.options)?;
-    let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.resp()).collect();
+    let mut stage = Stage::set(&plan.options, &plan.kinds)?;
+    for (kind, why) in &stage.skipped {
+        tell(&format!("SKIPPED: {kind}: {why}"));
+    }
+    let addresses: Vec<String> = stage.cluster.nodes.iter().map(|node| node.resp()).collect();
     load::make_groups(&addresses[0]).context("groups cannot be made")?;
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
@@ -55,7 +66,7 @@ pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
         })
         .collect();
     let entropy = SeededEntropy::new(plan.seed);
-    let faults = inject(&mut cluster, plan, &entropy, &tell);
+    let faults = inject(&mut stage, plan, &entropy, &tell);
     stop.store(true, Ordering::SeqCst);
     let mut ops: Vec<Op> = Vec::new();
     for client in clients {
@@ -63,33 +74,42 @@ pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
     }
     let faults = faults?;
     tell("faults are over; reading everything back");
-    cluster.wait_ready(HEAL_WAIT)?;
-    let end = finish::read_all(&cluster, &addresses, &mut ops)?;
+    stage.cluster.wait_ready(HEAL_WAIT)?;
+    let end = finish::read_all(&stage.cluster, &addresses, &mut ops)?;
     ops.sort_by_key(|op| op.call);
-    let verdict = Verdict::new(&ops, &end, &faults, checker::check(&ops, &end));
-    if let Err(error) = cluster.stop() {
+    let mut verdict = Verdict::new(&ops, &end, &faults, checker::check(&ops, &end));
+    verdict.skipped = stage.skipped.clone();
+    if let Err(error) = stage.cluster.stop() {
         tell(&format!("stopping: {error:#}"));
     }
     Ok(verdict)
 }
 
 fn inject(
-    cluster: &mut Cluster,
+    stage: &mut Stage,
     plan: &Plan,
     entropy: &SeededEntropy,
     tell: &impl Fn(&str),
 ) -> anyhow::Result<Vec<fault::Done>> {
     let began = wait::now();
-    let mut faults = Vec::new();
+    let mut faults: Vec<fault::Done> = Vec::new();
+    let mut kills = 0;
     loop {
         wait::pause(CALM);
-        if wait::now() - began >= plan.length {
+        if wait::now() - began >= plan.length && kills >= plan.kills {
             return Ok(faults);
         }
-        let fault = fault::choose(cluster, entropy);
+        let choice = Choice {
+            kinds: &stage.kinds,
+            nodes: stage.cluster.nodes.len(),
+            leader: stage.cluster.leader_of_most(),
+            disks: stage.has_disks(),
+        };
+        let fault = choice.choose(entropy);
         tell(&format!("{:>5} s  {fault}", (wait::now() - began).as_secs()));
-        faults.push(fault::inject(cluster, &fault)?);
-        heal(cluster, tell).with_context(|| format!("after: {fault}"))?;
+        faults.push(stage.inject(&fault).with_context(|| fault.to_string())?);
+        heal(&mut stage.cluster, tell).with_context(|| format!("after: {fault}"))?;
+        kills += fault.act.kills(stage.cluster.nodes.len());
     }
 }
 

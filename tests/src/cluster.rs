@@ -4,6 +4,7 @@
 mod binary;
 mod node;
 mod ports;
+mod seat;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,12 +14,16 @@ use tempfile::TempDir;
 pub use binary::{run, weir};
 pub use node::{Node, resident_bytes};
 pub use ports::Ports;
+pub use seat::Seat;
 
 use crate::client::http_get;
 use crate::wait;
 
 /// A whole cluster is up, or back up, in this time on a slow machine with a debug build.
 pub const READY_WAIT: Duration = Duration::from_secs(60);
+
+/// Of a node's ports the one for peers.
+const PEER: u16 = 3;
 
 /// A refusal comes within this.
 const REFUSAL_WAIT: Duration = Duration::from_secs(20);
@@ -67,15 +72,29 @@ impl Cluster {
     /// # Errors
     /// The machine has no room or no ports.
     pub fn prepare(options: &Options) -> anyhow::Result<Self> {
+        Self::prepare_seated(options, |_, _| Ok(Seat::default()))
+    }
+
+    /// As [`Cluster::prepare`]; `seat` says where each node sits, by its index and the port for
+    /// peers.
+    ///
+    /// # Errors
+    /// As [`Cluster::prepare`], and those of `seat`.
+    pub fn prepare_seated(
+        options: &Options,
+        mut seat: impl FnMut(usize, u16) -> anyhow::Result<Seat>,
+    ) -> anyhow::Result<Self> {
         let ports = Ports::take(options.nodes)?;
         let dir = tempfile::Builder::new().prefix("weir-test-").tempdir()?;
-        std::fs::write(dir.path().join("cluster.toml"), cluster_toml(options, &ports))?;
         let mut nodes = Vec::new();
         for id in 1..=options.nodes {
+            let port = ports.first_of(id);
+            let seat = seat(nodes.len(), port + PEER)?;
             let file = dir.path().join(format!("node-{id}.toml"));
-            std::fs::write(&file, node_toml(options, &ports, id))?;
-            nodes.push(Node::new(id, file, ports.first_of(id)));
+            std::fs::write(&file, node_toml(options, &seat, port, id))?;
+            nodes.push(Node::new(id, file, port, seat));
         }
+        std::fs::write(dir.path().join("cluster.toml"), cluster_toml(options, &nodes))?;
         Ok(Self { nodes, dir, _ports: ports })
     }
 
@@ -251,30 +270,31 @@ pub fn edit(path: &Path, change: impl Fn(&str) -> String) -> std::io::Result<()>
     std::fs::write(path, change(&text))
 }
 
-fn cluster_toml(options: &Options, ports: &Ports) -> String {
+fn cluster_toml(options: &Options, nodes: &[Node]) -> String {
     let mut text = format!("[cluster]\nname = \"test\"\nshards = {}\n", options.shards);
-    for id in 1..=options.forming {
-        let port = ports.first_of(id);
+    for node in nodes.iter().filter(|node| node.id <= options.forming) {
         text += &format!(
-            "[[node]]\nid = {id}\npeer = \"127.0.0.1:{}\"\nresp = \"127.0.0.1:{port}\"\n\
-             resp_cluster = \"127.0.0.1:{}\"\ngrpc = \"127.0.0.1:{}\"\n",
-            port + 3,
-            port + 1,
-            port + 2,
+            "[[node]]\nid = {}\npeer = \"{}\"\nresp = \"{}\"\n\
+             resp_cluster = \"{}\"\ngrpc = \"{}\"\n",
+            node.id,
+            node.peer(),
+            node.resp(),
+            node.resp_cluster(),
+            node.grpc(),
         );
     }
     text
 }
 
-fn node_toml(options: &Options, ports: &Ports, id: u64) -> String {
-    let port = ports.first_of(id);
+fn node_toml(options: &Options, seat: &Seat, port: u16, id: u64) -> String {
+    let host = &seat.host;
     format!(
         "[node]\nid = {id}\ncluster = \"cluster.toml\"\ndata_dir = \"node-{id}\"\n[listen]\n\
-         resp = \"127.0.0.1:{port}\"\nresp_cluster = \"127.0.0.1:{}\"\ngrpc = \"127.0.0.1:{}\"\n\
-         peer = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n{}",
+         resp = \"{host}:{port}\"\nresp_cluster = \"{host}:{}\"\ngrpc = \"{host}:{}\"\n\
+         peer = \"{host}:{}\"\nhttp = \"{host}:{}\"\n{}",
         port + 1,
         port + 2,
-        port + 3,
+        port + PEER,
         port + 4,
         options.extra,
     )

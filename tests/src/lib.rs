@@ -5,6 +5,7 @@ pub mod client;
 pub mod cluster;
 pub mod conformance;
 pub mod import;
+pub mod machine;
 pub mod mounted;
 pub mod redis;
 pub mod speed;

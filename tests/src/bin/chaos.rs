@@ -2,36 +2,84 @@
 //! when nothing was lost, doubled, reordered or brought back.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
+use checker::ledger::{Ledger, Line};
 use clap::Parser;
-use tests::chaos::{Plan, run};
+use tests::chaos::{Kind, Plan, Verdict, run};
 use tests::cluster::Options;
+use tests::wait;
 
-/// Kill, stop and restart nodes under load, then check everything that clients saw.
+/// Do to a cluster what machines and networks do, under load, and check everything that clients saw.
+///
+/// It starts a cluster of three nodes of its own, as `weir dev` does, with ports and a directory of
+/// its own: one that runs already, `weir dev` or not, is never touched. Eight clients append, read,
+/// read for a group and acknowledge through all nodes, while one fault after the other happens, two
+/// seconds after the last one has healed; half of them hit the leader. Then everything is read
+/// through every node and compared with what was acknowledged.
+///
+/// Partitions need root and iptables, clocks libfaketime, failing and slow disks root or strace, full
+/// disks root. What can't be done is skipped, told, and counted in the table.
 #[derive(Parser)]
+#[command(name = "scripts/chaos")]
 struct Args {
+    /// Which faults, joined by commas; all of them where none is named.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    faults: Vec<Kind>,
     /// How long.
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
     minutes: f64,
+    /// Longer, until so many processes were killed.
+    #[arg(long, value_name = "KILLS", default_value_t = 0)]
+    kills: usize,
     /// Which faults, in which order.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
     /// Appends a second that each of the 8 clients offers at most.
-    #[arg(long, value_name = "RATE", default_value_t = 500)]
+    #[arg(long, value_name = "RATE", default_value_t = 300)]
     rate: u32,
+    /// Shards of the cluster.
+    #[arg(long, value_name = "SHARDS", default_value_t = 8)]
+    shards: u16,
+    /// Add a line to tests/ledger.csv under this name.
+    #[arg(long, value_name = "CAMPAIGN")]
+    campaign: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let kinds = if args.faults.is_empty() { Kind::ALL.to_vec() } else { args.faults.clone() };
     let plan = Plan {
         length: Duration::from_secs_f64(args.minutes * 60.0),
+        kills: args.kills,
+        kinds,
         seed: args.seed,
-        options: Options::default(),
+        options: Options { shards: args.shards, ..Options::default() },
         rate: args.rate,
     };
+    let began = wait::now();
     let verdict = run(&plan, |line| drop(writeln!(std::io::stderr(), "{line}")))?;
     writeln!(std::io::stdout(), "\n{verdict}")?;
+    if let Some(campaign) = &args.campaign {
+        note(campaign, &verdict, wait::now() - began)?;
+    }
     anyhow::ensure!(verdict.is_good(), "rules were broken (seed {})", args.seed);
+    Ok(())
+}
+
+/// Cases are kills where nothing else was done, and faults otherwise.
+fn note(campaign: &str, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
+    let ledger = Ledger::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let only_kills = verdict.kinds.keys().all(|kind| *kind == Kind::Kill);
+    ledger.append(&Line {
+        campaign: campaign.to_owned(),
+        first: ledger.next(campaign)?,
+        cases: if only_kills { verdict.kills } else { verdict.faults() } as u64,
+        faults: verdict.faults() as u64,
+        operations: verdict.operations as u64,
+        violations: verdict.violations.len() as u64,
+        minutes: took.as_secs_f64() / 60.0,
+    })?;
     Ok(())
 }

@@ -1,24 +1,73 @@
-//! Faults: a process killed, stopped for a while, or all killed at once.
+//! Faults: what there is, which one is next, and how it is told.
 
 use std::fmt;
 use std::time::Duration;
 
 use base::{Entropy, SeededEntropy};
 
-use crate::cluster::Cluster;
-use crate::wait;
+/// A kind of fault, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Kind {
+    /// kill -9 of a node, or of all at once.
+    Kill,
+    /// SIGSTOP for a while.
+    Pause,
+    /// A node, or a pair of nodes, without a way to each other.
+    Partition,
+    /// A node that hears nobody, or that nobody hears.
+    OneWay,
+    /// A link to a node with latency, or that carries little.
+    Delay,
+    /// Links to a node that break, or stay open and carry nothing.
+    Cut,
+    /// A wall clock that jumps by up to an hour, and back.
+    Clock,
+    /// A sync that fails, by an injected error or by a disk that has no blocks left below.
+    Eio,
+    /// A disk without room.
+    Full,
+    /// A disk whose syncs take long.
+    Slow,
+}
 
 /// A killed node stays away for up to this, so that elections happen without it.
 const AWAY_MS_MAX: u64 = 3_000;
-/// A stopped node is stopped for 1 to 5 s: longer and shorter than an election.
-const STOPPED_MS: (u64, u64) = (1_000, 5_000);
+/// Other faults last so long: longer and shorter than an election.
+const LASTS_MS: (u64, u64) = (1_000, 5_000);
+/// A clock jumps by up to this, either way.
+const JUMP_S_MAX: u64 = 3_600;
 
 /// What is done to which node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    Kill { node: usize, leads: bool, away: Duration },
-    Freeze { node: usize, leads: bool, length: Duration },
+pub(super) struct Fault {
+    pub(super) act: Act,
+    pub(super) node: usize,
+    /// Whether the node leads most shards.
+    pub(super) leads: bool,
+    /// How long it lasts, or how long a node stays away.
+    pub(super) length: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Kill,
     KillAll,
+    Pause,
+    Isolate,
+    Split { other: usize },
+    Deafen,
+    Mute,
+    Delay { latency: Duration },
+    Crawl,
+    Shut,
+    Tear,
+    Hold,
+    Jump { seconds: i64, all: bool },
+    FailSync,
+    SpoilDisk,
+    FillDisk,
+    SlowSyncs,
+    ThrottleDisk,
 }
 
 /// A fault that happened.
@@ -28,62 +77,179 @@ pub(super) struct Done {
     pub(super) at: Duration,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Kill,
+        Self::Pause,
+        Self::Partition,
+        Self::OneWay,
+        Self::Delay,
+        Self::Cut,
+        Self::Clock,
+        Self::Eio,
+        Self::Full,
+        Self::Slow,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::OneWay => "one-way",
+            Self::Delay => "delay",
+            Self::Cut => "cut",
+            Self::Clock => "clock",
+            Self::Eio => "eio",
+            Self::Full => "full",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Act {
+    /// How many processes of so many nodes it kills.
+    pub(super) fn kills(self, nodes: usize) -> usize {
+        match self {
+            Self::Kill => 1,
+            Self::KillAll => nodes,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Kill | Self::KillAll => Kind::Kill,
+            Self::Pause => Kind::Pause,
+            Self::Isolate | Self::Split { .. } => Kind::Partition,
+            Self::Deafen | Self::Mute => Kind::OneWay,
+            Self::Delay { .. } | Self::Crawl => Kind::Delay,
+            Self::Shut | Self::Tear | Self::Hold => Kind::Cut,
+            Self::Jump { .. } => Kind::Clock,
+            Self::FailSync | Self::SpoilDisk => Kind::Eio,
+            Self::FillDisk => Kind::Full,
+            Self::SlowSyncs | Self::ThrottleDisk => Kind::Slow,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = |leads: &bool| if *leads { " (the leader of most shards)" } else { "" };
-        match self {
-            Self::Kill { node, leads, away } => {
-                let away = away.as_secs_f64();
-                write!(f, "kill -9 node {}{}, away {away:.1} s", node + 1, role(leads))
+        let role = if self.leads { " (the leader of most shards)" } else { "" };
+        let node = format!("node {}{role}", self.node + 1);
+        let length = self.length.as_secs_f64();
+        match self.act {
+            Act::Kill => write!(f, "kill -9 {node}, away {length:.1} s"),
+            Act::KillAll => f.write_str("kill -9 all nodes"),
+            Act::Pause => write!(f, "stop {node} for {length:.1} s"),
+            Act::Isolate => write!(f, "cut {node} off from the others for {length:.1} s"),
+            Act::Split { other } => {
+                write!(f, "cut the way between {node} and node {} for {length:.1} s", other + 1)
             }
-            Self::Freeze { node, leads, length } => {
-                let length = length.as_secs_f64();
-                write!(f, "stop node {}{} for {length:.1} s", node + 1, role(leads))
+            Act::Deafen => write!(f, "{node} hears nobody for {length:.1} s"),
+            Act::Mute => write!(f, "nobody hears {node} for {length:.1} s"),
+            Act::Delay { latency } => {
+                let latency = latency.as_millis();
+                write!(f, "{latency} ms each way on links to {node} for {length:.1} s")
             }
-            Self::KillAll => f.write_str("kill -9 all nodes"),
+            Act::Crawl => write!(f, "links to {node} crawl for {length:.1} s"),
+            Act::Shut => write!(f, "links to {node} break for {length:.1} s"),
+            Act::Tear => write!(f, "links to {node} break again and again for {length:.1} s"),
+            Act::Hold => write!(f, "links to {node} carry nothing for {length:.1} s"),
+            Act::Jump { seconds, all } => {
+                let whose = if all { "all nodes".to_owned() } else { node };
+                write!(f, "the clock of {whose} jumps by {seconds} s for {length:.1} s")
+            }
+            Act::FailSync => write!(f, "the next sync of {node} fails"),
+            Act::SpoilDisk => write!(f, "the disk of {node} returns EIO"),
+            Act::FillDisk => write!(f, "the disk of {node} is full for {length:.1} s"),
+            Act::SlowSyncs => write!(f, "syncs of {node} take long for {length:.1} s"),
+            Act::ThrottleDisk => write!(f, "the disk of {node} is slow for {length:.1} s"),
         }
     }
 }
 
-/// One fault in ten hits all; the others kill or stop, half of them the leader of most shards.
-pub(super) fn choose(cluster: &Cluster, entropy: &SeededEntropy) -> Fault {
-    let kind = entropy.below(10);
-    let random = usize::try_from(entropy.below(cluster.nodes.len() as u64)).expect("few nodes");
-    let leader = cluster.leader_of_most();
-    let node = leader.filter(|_| entropy.below(2) == 0).unwrap_or(random);
-    let leads = leader == Some(node);
-    match kind {
-        0 => Fault::KillAll,
-        1..=6 => {
-            Fault::Kill { node, leads, away: Duration::from_millis(entropy.below(AWAY_MS_MAX)) }
-        }
-        _ => {
-            let length = STOPPED_MS.0 + entropy.below(STOPPED_MS.1 - STOPPED_MS.0);
-            Fault::Freeze { node, leads, length: Duration::from_millis(length) }
+/// What the next fault may be.
+pub(super) struct Choice<'a> {
+    pub(super) kinds: &'a [Kind],
+    pub(super) nodes: usize,
+    /// Who leads most shards.
+    pub(super) leader: Option<usize>,
+    /// Whether nodes have disks of their own.
+    pub(super) disks: bool,
+}
+
+impl Choice<'_> {
+    /// One of the kinds, half of the time to the leader of most shards.
+    pub(super) fn choose(&self, entropy: &SeededEntropy) -> Fault {
+        let below = |bound: usize| {
+            usize::try_from(entropy.below(bound.max(1) as u64)).expect("small bounds")
+        };
+        let kind = self.kinds[below(self.kinds.len())];
+        let random = below(self.nodes);
+        let node = self.leader.filter(|_| entropy.below(2) == 0).unwrap_or(random);
+        let other = (node + 1 + below(self.nodes - 1)) % self.nodes;
+        let lasts = LASTS_MS.0 + entropy.below(LASTS_MS.1 - LASTS_MS.0);
+        let away = entropy.below(AWAY_MS_MAX);
+        let act = self.act(kind, other, entropy);
+        let length = Duration::from_millis(if act == Act::Kill { away } else { lasts });
+        Fault { act, node, leads: self.leader == Some(node), length }
+    }
+
+    fn act(&self, kind: Kind, other: usize, entropy: &SeededEntropy) -> Act {
+        let dice = entropy.below(10);
+        match kind {
+            Kind::Kill if dice == 0 => Act::KillAll,
+            Kind::Kill => Act::Kill,
+            Kind::Pause => Act::Pause,
+            Kind::Partition if dice < 7 => Act::Isolate,
+            Kind::Partition => Act::Split { other },
+            Kind::OneWay if dice < 5 => Act::Deafen,
+            Kind::OneWay => Act::Mute,
+            Kind::Delay if dice < 6 => {
+                Act::Delay { latency: Duration::from_millis(5 + entropy.below(200)) }
+            }
+            Kind::Delay => Act::Crawl,
+            Kind::Cut if dice < 4 => Act::Shut,
+            Kind::Cut if dice < 7 => Act::Tear,
+            Kind::Cut => Act::Hold,
+            Kind::Clock => {
+                let by = i64::try_from(1 + entropy.below(JUMP_S_MAX)).expect("an hour");
+                let seconds = if entropy.below(2) == 0 { by } else { -by };
+                Act::Jump { seconds, all: dice < 3 }
+            }
+            Kind::Eio if dice < 5 && self.disks => Act::SpoilDisk,
+            Kind::Eio => Act::FailSync,
+            Kind::Full => Act::FillDisk,
+            Kind::Slow if dice < 5 && self.disks => Act::ThrottleDisk,
+            Kind::Slow => Act::SlowSyncs,
         }
     }
 }
 
-/// Does it and undoes it.
-pub(super) fn inject(cluster: &mut Cluster, fault: &Fault) -> anyhow::Result<Done> {
-    let at = wait::now();
-    match *fault {
-        Fault::Kill { node, away, .. } => {
-            cluster.nodes[node].kill();
-            wait::pause(away);
-            cluster.nodes[node].start()?;
-        }
-        Fault::Freeze { node, length, .. } => {
-            cluster.nodes[node].freeze();
-            wait::pause(length);
-            cluster.nodes[node].thaw();
-        }
-        Fault::KillAll => {
-            cluster.nodes.iter_mut().for_each(|node| node.kill());
-            for node in &mut cluster.nodes {
-                node.start()?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_comes_and_comes_as_what_it_is() {
+        for disks in [true, false] {
+            let choice = Choice { kinds: &Kind::ALL, nodes: 3, leader: Some(1), disks };
+            let entropy = SeededEntropy::new(5);
+            let faults: Vec<Fault> = (0..1_000).map(|_| choice.choose(&entropy)).collect();
+            for kind in Kind::ALL {
+                assert!(faults.iter().any(|fault| fault.act.kind() == kind), "{kind}");
             }
+            let led = faults.iter().filter(|fault| fault.leads).count();
+            assert!((500..800).contains(&led), "{led} of 1000 hit the leader");
+            assert!(faults.iter().all(|fault| fault.act != Act::Split { other: fault.node }));
         }
     }
-    Ok(Done { fault: *fault, at })
 }

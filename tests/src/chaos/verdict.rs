@@ -4,18 +4,33 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::fault::{Done, Fault};
+use super::fault::{Done, Kind};
 use checker::Violation;
 use checker::history::{Final, Op, Outcome, Stream, What};
 
 /// Failovers that are shown one by one.
 const LONGEST_SHOWN: usize = 5;
 
+/// How long streams waited after faults of one kind: from the fault to the first append acknowledged
+/// again by the stream that was last.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waits {
+    pub faults: usize,
+    pub p50: Duration,
+    pub p99: Duration,
+    pub max: Duration,
+}
+
 /// The figures of a run. Shown as a table.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
+    /// Processes killed.
     pub kills: usize,
-    pub stops: usize,
+    pub kinds: BTreeMap<Kind, Waits>,
+    /// What the machine doesn't allow, and why.
+    pub skipped: BTreeMap<Kind, String>,
+    /// Calls of clients.
+    pub operations: usize,
     pub acknowledged: usize,
     pub unknown: usize,
     pub refused: usize,
@@ -25,9 +40,8 @@ pub struct Verdict {
     pub doubled: usize,
     /// Longest time in which a stream that was appended to acknowledged nothing.
     pub longest_pause: Duration,
-    /// From a fault to the first append acknowledged again by the stream that was last.
-    pub failover_p50: Duration,
-    pub failover_p99: Duration,
+    /// After faults of every kind.
+    pub failover: Waits,
     /// The longest ones, and what was done.
     pub failovers_longest: Vec<(Duration, String)>,
     pub shards_equal: bool,
@@ -39,36 +53,22 @@ pub struct Verdict {
 impl Verdict {
     pub(super) fn new(ops: &[Op], end: &Final, faults: &[Done], checked: checker::Verdict) -> Self {
         let checker::Verdict { violations, windows } = checked;
-        let mut verdict = Self { windows, ..Self::default() };
-        for done in faults {
-            match done.fault {
-                Fault::Kill { .. } => verdict.kills += 1,
-                Fault::KillAll => verdict.kills += end.entries.len(),
-                Fault::Freeze { .. } => verdict.stops += 1,
-            }
-        }
-        for op in ops {
-            match &op.what {
-                What::Add { outcome: Outcome::Ok(_), .. } => verdict.acknowledged += 1,
-                What::Add { outcome: Outcome::Unknown, .. } => verdict.unknown += 1,
-                What::Add { outcome: Outcome::Fail, .. } => verdict.refused += 1,
-                What::Deliver { entries, .. } => verdict.delivered += entries.len(),
-                What::Ack { outcome: Outcome::Ok(count), .. } => {
-                    verdict.acknowledged_deliveries += usize::try_from(*count).unwrap_or(0);
-                }
-                _ => {}
-            }
-        }
+        let mut verdict = Self { windows, operations: ops.len(), ..Self::default() };
+        let nodes = end.entries.len();
+        verdict.kills = faults.iter().map(|done| done.fault.act.kills(nodes)).sum();
+        ops.iter().for_each(|op| verdict.count(op));
         let count = |check| violations.iter().filter(|found| found.check == check).count();
         (verdict.lost, verdict.doubled) = (count(3), count(5));
         let answers = answers(ops);
         verdict.longest_pause = longest_pause(&answers);
         let failovers = failovers(&answers, faults);
-        let at = |share: f64| {
-            let place = (failovers.len() as f64 * share).ceil() as usize;
-            failovers.get(place.saturating_sub(1)).map_or(Duration::ZERO, |(time, _)| *time)
-        };
-        (verdict.failover_p50, verdict.failover_p99) = (at(0.5), at(0.99));
+        verdict.failover = Waits::of(&failovers, |_| true);
+        for kind in Kind::ALL {
+            let waits = Waits::of(&failovers, |done| done.fault.act.kind() == kind);
+            if waits.faults > 0 {
+                verdict.kinds.insert(kind, waits);
+            }
+        }
         let longest = failovers.iter().rev().take(LONGEST_SHOWN);
         verdict.failovers_longest =
             longest.map(|(time, done)| (*time, done.fault.to_string())).collect();
@@ -77,9 +77,47 @@ impl Verdict {
         verdict
     }
 
+    fn count(&mut self, op: &Op) {
+        match &op.what {
+            What::Add { outcome: Outcome::Ok(_), .. } => self.acknowledged += 1,
+            What::Add { outcome: Outcome::Unknown, .. } => self.unknown += 1,
+            What::Add { outcome: Outcome::Fail, .. } => self.refused += 1,
+            What::Deliver { entries, .. } => self.delivered += entries.len(),
+            What::Ack { outcome: Outcome::Ok(count), .. } => {
+                self.acknowledged_deliveries += usize::try_from(*count).unwrap_or(0);
+            }
+            _ => {}
+        }
+    }
+
+    /// Faults of every kind.
+    pub fn faults(&self) -> usize {
+        self.failover.faults
+    }
+
     /// Whether nothing is wrong and something was done.
     pub fn is_good(&self) -> bool {
         self.violations.is_empty() && self.acknowledged > 0
+    }
+}
+
+impl Waits {
+    /// Of those that are wanted; `failovers` has the shortest first.
+    fn of(failovers: &[(Duration, Done)], wanted: impl Fn(&Done) -> bool) -> Self {
+        let times: Vec<Duration> =
+            failovers.iter().filter(|(_, done)| wanted(done)).map(|(time, _)| *time).collect();
+        let at = |share: f64| {
+            let place = (times.len() as f64 * share).ceil() as usize;
+            times.get(place.saturating_sub(1)).copied().unwrap_or_default()
+        };
+        Self { faults: times.len(), p50: at(0.5), p99: at(0.99), max: at(1.0) }
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, max] = [self.p50, self.p99, self.max].map(|time| time.as_secs_f64());
+        write!(f, "{:>12}{p50:>10.2}{p99:>10.2}{max:>10.2}", self.faults)
     }
 }
 
@@ -118,11 +156,20 @@ fn failovers(answers: &BTreeMap<Stream, Vec<Duration>>, faults: &[Done]) -> Vec<
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
         let count = |check: u8| self.violations.iter().filter(|v| v.check == check).count();
+        let failover = "failover: p50, p99, max in s";
+        writeln!(f, "{:<32}{:>12}    {failover}", "faults", "how often")?;
+        for (kind, waits) in &self.kinds {
+            writeln!(f, "  {kind:<30}{waits}")?;
+        }
+        writeln!(f, "  {:<30}{}", "all", self.failover)?;
+        for (kind, why) in &self.skipped {
+            writeln!(f, "  {kind:<30}{:>12}    {why}", "SKIPPED")?;
+        }
         let rows = [
-            ("kills", self.kills.to_string()),
-            ("stops of 1 to 5 s", self.stops.to_string()),
+            ("kinds of faults skipped", self.skipped.len().to_string()),
+            ("processes killed", self.kills.to_string()),
+            ("operations", self.operations.to_string()),
             ("appends acknowledged", self.acknowledged.to_string()),
             ("appends refused", self.refused.to_string()),
             ("appends of unknown outcome", self.unknown.to_string()),
@@ -133,9 +180,7 @@ impl fmt::Display for Verdict {
             ("out of order", count(2).to_string()),
             ("again after XACK, or forgotten", count(11).to_string()),
             ("replicas equal", if self.shards_equal { "yes" } else { "NO" }.to_owned()),
-            ("longest pause of a stream", seconds(self.longest_pause)),
-            ("failover p50", seconds(self.failover_p50)),
-            ("failover p99", seconds(self.failover_p99)),
+            ("longest pause of a stream", format!("{:.2} s", self.longest_pause.as_secs_f64())),
             ("calls explained in one order", self.windows.ops_explained.to_string()),
             ("calls too many to explain", self.windows.ops_left_out.to_string()),
             ("violations", self.violations.len().to_string()),
@@ -144,7 +189,7 @@ impl fmt::Display for Verdict {
             writeln!(f, "{name:<32}{value:>12}")?;
         }
         for (time, fault) in &self.failovers_longest {
-            writeln!(f, "  {} after: {fault}", seconds(*time))?;
+            writeln!(f, "  {:.2} s after: {fault}", time.as_secs_f64())?;
         }
         for violation in &self.violations {
             writeln!(f, "  check {}: {}", violation.check, violation.text)?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::READY_WAIT;
 use super::binary::weir;
+use super::{PEER, READY_WAIT, Seat};
 use crate::client::{Client, http_get};
 use crate::wait;
 
@@ -18,14 +18,15 @@ pub struct Node {
     pub id: u64,
     pub file: PathBuf,
     port: u16,
+    seat: Seat,
     child: Option<Child>,
     /// A program that runs it, with its arguments; none where it runs by itself.
     under: Vec<String>,
 }
 
 impl Node {
-    pub(super) fn new(id: u64, file: PathBuf, port: u16) -> Self {
-        Self { id, file, port, child: None, under: Vec::new() }
+    pub(super) fn new(id: u64, file: PathBuf, port: u16, seat: Seat) -> Self {
+        Self { id, file, port, seat, child: None, under: Vec::new() }
     }
 
     /// Takes another id and an empty directory, on the same ports: a node that is to replace this
@@ -56,7 +57,7 @@ impl Node {
     pub fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = match self.under.split_first() {
-            None => Command::new(weir()?),
+            None => self.seat.command(&weir()?),
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
                 // Both get a group of their own, so that signals reach the node, too.
@@ -77,22 +78,27 @@ impl Node {
 
     /// `HOST:PORT` for RESP.
     pub fn resp(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address(0)
     }
 
     /// `HOST:PORT` for cluster-aware clients of RESP.
     pub fn resp_cluster(&self) -> String {
-        format!("127.0.0.1:{}", self.port + 1)
+        self.address(1)
     }
 
     /// `HOST:PORT` for gRPC.
     pub fn grpc(&self) -> String {
-        format!("127.0.0.1:{}", self.port + 2)
+        self.address(2)
     }
 
     /// `HOST:PORT` for HTTP.
     pub fn http(&self) -> String {
-        format!("127.0.0.1:{}", self.port + 4)
+        self.address(4)
+    }
+
+    /// `HOST:PORT` where other nodes dial it.
+    pub(super) fn peer(&self) -> String {
+        self.seat.dialled.clone().unwrap_or_else(|| self.address(PEER))
     }
 
     /// A connection to it.
@@ -229,6 +235,10 @@ impl Node {
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> Option<u64> {
         resident_bytes(self.pid()?)
+    }
+
+    fn address(&self, place: u16) -> String {
+        format!("{}:{}", self.seat.host, self.port + place)
     }
 
     fn log(&self) -> PathBuf {
