@@ -19,7 +19,7 @@ pub use verdict::{Verdict, Waits};
 use crate::cluster::{Cluster, Options};
 use crate::wait;
 use checker::history::Op;
-use fault::Choice;
+use fault::{Choice, Done};
 use stage::Stage;
 
 /// Clients that append, read, read for a group and acknowledge.
@@ -90,9 +90,9 @@ fn inject(
     plan: &Plan,
     entropy: &SeededEntropy,
     tell: &impl Fn(&str),
-) -> anyhow::Result<Vec<fault::Done>> {
+) -> anyhow::Result<Vec<Done>> {
     let began = wait::now();
-    let mut faults: Vec<fault::Done> = Vec::new();
+    let mut faults: Vec<Done> = Vec::new();
     let mut kills = 0;
     loop {
         wait::pause(CALM);
@@ -107,8 +107,10 @@ fn inject(
         };
         let fault = choice.choose(entropy);
         tell(&format!("{:>5} s  {fault}", (wait::now() - began).as_secs()));
-        faults.push(stage.inject(&fault).with_context(|| fault.to_string())?);
+        let at = wait::now();
+        stage.inject(&fault).with_context(|| fault.to_string())?;
         heal(&mut stage.cluster, tell).with_context(|| format!("after: {fault}"))?;
+        faults.push(Done { fault, at, healed: wait::now() });
         kills += fault.act.kills(stage.cluster.nodes.len());
     }
 }

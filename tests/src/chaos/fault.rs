@@ -71,10 +71,12 @@ pub(super) enum Act {
 }
 
 /// A fault that happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Done {
     pub(super) fault: Fault,
     pub(super) at: Duration,
+    /// When every node was ready again.
+    pub(super) healed: Duration,
 }
 
 impl Kind {

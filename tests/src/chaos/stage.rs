@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fault::{Act, Done, Fault, Kind};
+use super::fault::{Act, Fault, Kind};
 use crate::cluster::{Cluster, Options, READY_WAIT, Seat};
 use crate::machine::clock::Clocks;
 use crate::machine::disk::Disk;
@@ -127,8 +127,7 @@ impl Stage {
     }
 
     /// Does it and undoes it.
-    pub(super) fn inject(&mut self, fault: &Fault) -> anyhow::Result<Done> {
-        let at = wait::now();
+    pub(super) fn inject(&mut self, fault: &Fault) -> anyhow::Result<()> {
         let index = fault.node;
         match fault.act {
             Act::Kill => {
@@ -153,7 +152,7 @@ impl Stage {
             Act::FailSync | Act::SpoilDisk => self.fail_disk(fault)?,
             Act::FillDisk | Act::SlowSyncs | Act::ThrottleDisk => self.burden_disk(fault)?,
         }
-        Ok(Done { fault: *fault, at })
+        Ok(())
     }
 
     fn jump(&self, fault: &Fault, seconds: i64, all: bool) -> anyhow::Result<()> {

@@ -11,8 +11,8 @@ use checker::history::{Final, Op, Outcome, Stream, What};
 /// Failovers that are shown one by one.
 const LONGEST_SHOWN: usize = 5;
 
-/// How long streams waited after faults of one kind: from the fault to the first append acknowledged
-/// again by the stream that was last.
+/// How long a stream waited for an acknowledgement, at most, from each fault of one kind until all
+/// was healed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Waits {
     pub faults: usize,
@@ -138,16 +138,21 @@ fn longest_pause(answers: &BTreeMap<Stream, Vec<Duration>>) -> Duration {
     gaps.max().unwrap_or_default()
 }
 
-/// For each fault the time until every stream had acknowledged again, shortest first.
+/// For each fault the longest time in which a stream acknowledged nothing, of what lies behind the
+/// fault's begin and began before all was healed; shortest first.
 fn failovers(answers: &BTreeMap<Stream, Vec<Duration>>, faults: &[Done]) -> Vec<(Duration, Done)> {
+    let longest = |done: &Done, times: &[Duration]| {
+        let first = times.partition_point(|time| *time < done.at);
+        let last = times.partition_point(|time| *time < done.healed);
+        let ends = times.get(first..=last.min(times.len().checked_sub(1)?))?;
+        let begins = [done.at].into_iter().chain(ends.iter().copied());
+        ends.iter().zip(begins).map(|(end, begin)| *end - begin).max()
+    };
     let mut all: Vec<(Duration, Done)> = faults
         .iter()
         .filter_map(|done| {
-            let firsts = answers.values().filter_map(|times| {
-                let next = times.partition_point(|time| *time < done.at);
-                times.get(next).map(|time| *time - done.at)
-            });
-            Some((firsts.max()?, *done))
+            let waits = answers.values().filter_map(|times| longest(done, times));
+            Some((waits.max()?, *done))
         })
         .collect();
     all.sort_by_key(|(time, _)| *time);
@@ -195,5 +200,26 @@ impl fmt::Display for Verdict {
             writeln!(f, "  check {}: {}", violation.check, violation.text)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::{Act, Fault};
+    use super::*;
+
+    #[test]
+    fn a_failover_is_the_longest_wait_of_a_stream_from_the_fault_until_all_is_healed() {
+        let at = Duration::from_millis;
+        let times = |all: &[u64]| all.iter().map(|ms| at(*ms)).collect::<Vec<_>>();
+        // One more answer comes before the fault is felt; what comes late in the calm is no matter.
+        let streams = [times(&[100, 900, 1_010, 1_800, 1_850, 9_000]), times(&[990, 1_200, 1_300])];
+        let answers = streams.into_iter().enumerate().collect();
+        let length = at(0);
+        let fault = Fault { act: Act::FailSync, node: 0, leads: false, length };
+        let done = Done { fault, at: at(1_000), healed: at(1_830) };
+        assert_eq!(failovers(&answers, &[done]), [(at(790), done)]);
+        let never = Done { at: at(10_000), healed: at(11_000), ..done };
+        assert_eq!(failovers(&answers, &[never]), []);
     }
 }
