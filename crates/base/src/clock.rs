@@ -31,6 +31,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// The processor time that this thread has taken: what its work costs, whatever else the machine does.
+/// For measures only.
+pub fn thread_time() -> Duration {
+    let taken = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(taken.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(taken.tv_nsec).unwrap_or(0))
+}
+
 /// A clock that moves only when told to: for tests and simulation.
 #[derive(Debug, Default)]
 pub struct ManualClock {

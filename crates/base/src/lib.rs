@@ -11,7 +11,7 @@ mod ids;
 mod sim_disk;
 pub mod sum;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, thread_time};
 pub use disk::{Access, Disk, DiskFile, RealDisk};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use ids::{ClusterId, Incarnation, NodeId, ShardId};

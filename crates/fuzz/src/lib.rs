@@ -1,25 +1,34 @@
 //! Fuzz targets that plain `cargo test` runs: bytes made from a seed, and a check that must hold for
-//! any bytes. Only for tests; never asks the machine for randomness, so that a run can be repeated.
+//! any bytes, in 50 ms of processor time and 256 MiB. Only for tests; never asks the machine for
+//! randomness, so that a run can be repeated.
 //!
 //! A target is one file `fuzz.rs` beside the code that it feeds, with a [`Target`] and what must hold.
 //! Small inputs worth keeping stand in the crate's `corpus` folder, a file each: they are checked
 //! first and then varied. `WEIR_TEST_SEED=n` checks input number `n` alone, `WEIR_TEST_INPUTS=n` so
-//! many. A target's check takes bytes and nothing else, so that a fuzzer which watches coverage can
-//! drive it as well.
+//! many, from number `WEIR_TEST_FIRST` on. A target's check takes bytes and nothing else, so that a
+//! fuzzer which watches coverage can drive it as well.
 
+mod bounds;
+mod memory;
+mod progress;
 mod random;
 mod shrink;
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bounds::Cost;
+use progress::Progress;
 pub use random::Random;
 
 /// Bytes of an input that a report shows.
 const SHOWN_BYTES_MAX: usize = 4096;
+/// Inputs between two tellings of a thread.
+const TOLD_INPUTS: u64 = 256;
+/// Stands for the number of what the corpus has.
+const OF_CORPUS: u64 = u64::MAX;
 
 /// What is fed.
 pub struct Target<'a> {
@@ -31,6 +40,13 @@ pub struct Target<'a> {
     pub corpus: Vec<Vec<u8>>,
     /// Makes an input that is more often sensible than chance would have it.
     pub make: &'a (dyn Fn(&mut Random) -> Vec<u8> + Sync),
+}
+
+/// What is wrong with an input.
+struct Failure {
+    number: u64,
+    input: Vec<u8>,
+    what: String,
 }
 
 /// The files of a folder, each an input.
@@ -47,52 +63,77 @@ impl Target<'_> {
     /// own.
     ///
     /// # Panics
-    /// When a check does: with the input's number and the fewest bytes that still fail.
+    /// When a check does, or costs too much: with the input's number and the fewest bytes that still
+    /// fail.
     pub fn run<C: FnMut(&[u8])>(&self, checks: impl Fn() -> C + Sync) {
         let mut check = checks();
         for (at, input) in self.corpus.iter().enumerate() {
-            if catch_unwind(AssertUnwindSafe(|| check(input))).is_err() {
-                panic!("{}", self.report(&format!("number {at} of the corpus"), input, &checks));
+            if let Err(what) = bounds::check(OF_CORPUS, input, &mut check) {
+                let failure = Failure { number: OF_CORPUS, input: input.clone(), what };
+                panic!("{}", self.report(&format!("number {at} of the corpus"), &failure, &checks));
             }
         }
         let given = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
         let count = given("WEIR_TEST_INPUTS").unwrap_or(self.inputs_count);
-        let numbers = given("WEIR_TEST_SEED").map_or(0..count, |number| number..number + 1);
+        let first = given("WEIR_TEST_FIRST").unwrap_or(0);
+        let one = given("WEIR_TEST_SEED").map(|number| number..number + 1);
+        if let Some(failure) = self.first_failure(one.unwrap_or(first..first + count), &checks) {
+            let which = format!("WEIR_TEST_SEED={}", failure.number);
+            panic!("{}", self.report(&which, &failure, &checks));
+        }
+    }
+
+    /// Divides the numbers among as many threads as there are processors.
+    fn first_failure<C: FnMut(&[u8])>(
+        &self,
+        numbers: std::ops::Range<u64>,
+        checks: &(impl Fn() -> C + Sync),
+    ) -> Option<Failure> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (stop, failed) = (AtomicBool::new(false), Mutex::new(None));
+        let progress = Progress::new(self.name, numbers.end - numbers.start);
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                let (mine, stop, failed) = (numbers.clone().skip(thread), &stop, &failed);
-                let checks = &checks;
+                let mine = numbers.clone().skip(thread).step_by(threads);
+                let (stop, failed, progress) = (&stop, &failed, &progress);
                 scope.spawn(move || {
-                    let found = self.first_failure(mine.step_by(threads), &mut checks(), stop);
-                    if let Some(found) = found {
+                    if let Some(found) = self.failure_of(mine, &mut checks(), stop, progress) {
                         stop.store(true, Ordering::Relaxed);
                         failed.lock().expect("no thread panics with it").get_or_insert(found);
                     }
                 });
             }
         });
-        if let Some((number, input)) = failed.into_inner().expect("no thread panics with it") {
-            panic!("{}", self.report(&format!("WEIR_TEST_SEED={number}"), &input, &checks));
+        let failed = failed.into_inner().expect("no thread panics with it");
+        if failed.is_none() {
+            progress.end();
         }
+        failed
     }
 
-    fn first_failure(
+    fn failure_of(
         &self,
         numbers: impl Iterator<Item = u64>,
         check: &mut impl FnMut(&[u8]),
         stop: &AtomicBool,
-    ) -> Option<(u64, Vec<u8>)> {
+        progress: &Progress,
+    ) -> Option<Failure> {
+        let (mut inputs, mut most) = (0, Cost::default());
         for number in numbers {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
             let input = self.input(number);
-            if catch_unwind(AssertUnwindSafe(|| check(&input))).is_err() {
-                return Some((number, input));
+            match bounds::check(number, &input, check) {
+                Ok(cost) => most = most.or(cost),
+                Err(what) => return Some(Failure { number, input, what }),
+            }
+            inputs += 1;
+            if inputs == TOLD_INPUTS {
+                progress.add(std::mem::take(&mut inputs), most);
             }
         }
+        progress.add(inputs, most);
         None
     }
 
@@ -114,15 +155,16 @@ impl Target<'_> {
     fn report<C: FnMut(&[u8])>(
         &self,
         which: &str,
-        input: &[u8],
+        failure: &Failure,
         checks: &impl Fn() -> C,
     ) -> String {
+        let Failure { number, input, what } = failure;
         let fails = |bytes: &[u8]| {
-            shrink::quietly(|| catch_unwind(AssertUnwindSafe(|| checks()(bytes))).is_err())
+            shrink::quietly(|| bounds::check(*number, bytes, &mut checks()).is_err())
         };
-        let fewest = shrink::shrink(input.to_vec(), fails);
+        let fewest = shrink::shrink(input.clone(), fails);
         let shown = &fewest[..fewest.len().min(SHOWN_BYTES_MAX)];
-        let mut report = format!("{}: input {which} fails\n", self.name);
+        let mut report = format!("{}: input {which} fails: it {what}\n", self.name);
         let (bytes, of) = (fewest.len(), input.len());
         let _ =
             write!(report, "{bytes} of its {of} bytes are enough: b\"{}\"", shown.escape_ascii());
@@ -132,6 +174,8 @@ impl Target<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::catch_unwind;
+
     use super::*;
 
     fn target(inputs_count: u64) -> Target<'static> {

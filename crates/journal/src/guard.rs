@@ -8,10 +8,10 @@
 
 mod ballast;
 mod damaged;
-mod identity;
+pub(crate) mod identity;
 mod lock;
-mod sealed;
-mod witness;
+pub(crate) mod sealed;
+pub(crate) mod witness;
 
 use std::path::{Path, PathBuf};
 

@@ -118,9 +118,12 @@ impl ShardLog {
         self.recent.get(self.recent.len().checked_sub(from_end)?)
     }
 
-    /// Whether an entry with this index may come next.
+    /// Whether an entry with this index may come next. None has the greatest number that there is:
+    /// the log's end is one more.
     pub(crate) fn accepts(&self, index: u64) -> bool {
-        if self.slots.is_empty() {
+        if index == u64::MAX {
+            false
+        } else if self.slots.is_empty() {
             self.state.purged.is_none_or(|purged| index > purged.index)
         } else {
             index == self.end()

@@ -9,10 +9,14 @@
 mod committer;
 mod error;
 mod format;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 mod handover;
 mod index;
 mod journal;
+#[cfg(test)]
+mod known_bugs;
 mod limits;
 mod logs;
 mod marks;

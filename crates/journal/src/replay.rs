@@ -43,7 +43,8 @@ impl Replay {
         let batch = self.places.len() as u64;
         let mut from = 0;
         for _ in 0..records {
-            let (head, length) = get_record(&body[from..])?;
+            let rest = body.get(from..).ok_or(Bad::Bytes("a record is missing"))?;
+            let (head, length) = get_record(rest)?;
             let start = from + RECORD_HEADER_BYTES;
             let payload = &body[start..start + length];
             let offset = u32::try_from(BATCH_HEADER_BYTES + from)

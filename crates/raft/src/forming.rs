@@ -46,14 +46,14 @@ enum Known {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said {
+pub(crate) struct Said {
     stage: Stage,
     cluster: ClusterId,
     you: Known,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
+pub(crate) enum Question {
     HowFar,
     Adopt(ClusterId),
 }
@@ -71,7 +71,7 @@ impl Question {
         out.freeze()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [1, 1] => Some(Self::HowFar),
             [1, 2, cluster @ ..] => {
@@ -91,7 +91,7 @@ impl Said {
         out.freeze()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let [1, stage, cluster @ .., you] = bytes else { return None };
         let stage = match stage {
             0 => Stage::Empty,

@@ -113,14 +113,14 @@ async fn count(group: &Group, wanted: usize, patience: Duration) -> Result<usize
     }
 }
 
-fn encode_question(wanted: usize, patience: Duration) -> Bytes {
+pub(crate) fn encode_question(wanted: usize, patience: Duration) -> Bytes {
     let mut out = BytesMut::with_capacity(8);
     out.put_u32_le(u32::try_from(wanted).unwrap_or(u32::MAX));
     out.put_u32_le(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
     out.freeze()
 }
 
-fn decode_question(bytes: &[u8]) -> Result<(usize, Duration), DecodeError> {
+pub(crate) fn decode_question(bytes: &[u8]) -> Result<(usize, Duration), DecodeError> {
     let mut reader = Reader { what: "question who holds what", rest: bytes };
     let (wanted, patience_ms) = (reader.u32()?, reader.u32()?);
     reader.end()?;
@@ -131,7 +131,7 @@ fn encode_answer(held: usize) -> Bytes {
     Bytes::copy_from_slice(&u32::try_from(held).unwrap_or(u32::MAX).to_le_bytes())
 }
 
-fn decode_answer(bytes: &[u8]) -> Result<usize, DecodeError> {
+pub(crate) fn decode_answer(bytes: &[u8]) -> Result<usize, DecodeError> {
     let mut reader = Reader { what: "answer who holds what", rest: bytes };
     let held = reader.u32()?;
     reader.end()?;

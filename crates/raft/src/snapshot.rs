@@ -501,4 +501,6 @@ fn checked(chunk: &Bytes) -> Result<&[u8], DecodeError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! allowed. Never reads the process's environment or arguments itself: both are handed in.
 
 mod document;
+#[cfg(test)]
+mod fuzz;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -195,8 +197,11 @@ impl Config {
 impl Cluster {
     /// Reads a `cluster.toml`.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = read(path)?;
-        let document = Document::parse(path, &text, CLUSTER_SECTIONS, environment)?;
+        Self::parse(path, &read(path)?, environment)
+    }
+
+    fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let document = Document::parse(path, text, CLUSTER_SECTIONS, environment)?;
         let cluster = document.section("cluster", CLUSTER_KEYS)?;
         let name = cluster.require("name")?;
         if name.text()?.is_empty() {

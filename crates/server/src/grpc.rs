@@ -18,6 +18,8 @@ mod range;
 mod streams;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -43,5 +43,7 @@ pub(crate) use reply::Nothing;
 pub(crate) use session::{Replies, Turn};
 pub(crate) use settings::Number;
 pub use socket::Socket;
+#[cfg(test)]
+pub(crate) use table::Little;
 pub(crate) use table::{Doc, Flags, Group, Keys, Run, Spec, all, find, lookup, rows};
 pub(crate) use transaction::{Watched, lock};

@@ -1,24 +1,31 @@
 //! Bytes of any kind for everything that a peer says: it reads or it doesn't, and nothing panics. Never
 //! what a message does.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use ::fuzz::{Random, Target};
+use base::NodeId;
 use bytes::Bytes;
 use openraft::EntryPayload;
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use streams::command::Command;
 use streams::query::Query;
 use streams::reply::Reply;
+use topology::{Addresses, Meta, MetaCommand, MetaReply};
 
 use super::wire;
 use crate::gateway::codec;
+use crate::state::RootMeta;
 use crate::types::{self, Entry, LeaderId, Proposal, SnapshotMeta, Vote, encode_vote, log_id};
 use crate::waits::codec as waits;
 use crate::waits::{Message, Tell};
+use crate::{forming, held};
 
 type Decode = fn(&Bytes) -> bool;
 
 /// Which decoder an input is for, by its first byte.
-const DECODERS: [Decode; 14] = [
+const DECODERS: [Decode; 22] = [
     |bytes| wire::decode_append(bytes, Vec::new()).is_ok(),
     |bytes| wire::decode_append(bytes, vec![Bytes::new(), bytes.clone()]).is_ok(),
     |bytes| wire::decode_appended(bytes).is_ok(),
@@ -33,7 +40,21 @@ const DECODERS: [Decode; 14] = [
     |bytes| codec::decode_queries(bytes.clone()).is_ok(),
     |bytes| waits::decode_message(bytes).is_ok(),
     |bytes| waits::decode_answer(bytes).is_ok(),
+    |bytes| RootMeta::decode(bytes).is_ok(),
+    |bytes| held::decode_question(bytes).is_ok(),
+    |bytes| held::decode_answer(bytes).is_ok(),
+    |bytes| forming::Question::decode(bytes).is_some(),
+    |bytes| forming::Said::decode(bytes).is_some(),
+    |bytes| MetaCommand::decode(bytes).is_ok_and(|command| is_spelt(&command)),
+    |bytes| MetaReply::decode(bytes).is_ok(),
+    |bytes| Meta::decode(bytes).is_ok_and(|meta| meta.hash() == meta.hash()),
 ];
+
+/// Whether it reads as itself from how it is spelt.
+fn is_spelt(command: &MetaCommand) -> bool {
+    assert_eq!(MetaCommand::decode(&command.encode()).as_ref(), Ok(command));
+    true
+}
 
 fn reads(input: &[u8]) -> bool {
     let Some((kind, rest)) = input.split_first() else { return false };
@@ -57,6 +78,7 @@ fn corpus() -> Vec<Vec<u8>> {
     let transfer = TransferLeaderRequest::new(vote, 3, Some(log_id(4, 4)));
     let meta = SnapshotMeta { last_log_id: Some(log_id(2, 9)), ..SnapshotMeta::default() };
     let tell = Tell { epoch: 7, first: true, add: vec![(1, length_of(b"s"))], ..Tell::default() };
+    let nodes = BTreeMap::from([(NodeId(1), Addresses::default())]);
     let messages: Vec<(u8, Bytes)> = vec![
         (0, wire::encode_append(&append(Vec::new())).0),
         (1, wire::encode_append(&append(entries)).0),
@@ -70,6 +92,15 @@ fn corpus() -> Vec<Vec<u8>> {
         (11, codec::encode_queries(&[length_of(b"s"), Query::KeysCount])),
         (12, waits::encode_message(&Message::Tell(tell))),
         (12, waits::encode_message(&Message::Poll { epoch: 9 })),
+        (14, RootMeta::encode(&meta, b"header")),
+        (15, held::encode_question(2, Duration::from_millis(700))),
+        (16, Bytes::from_static(&[3, 0, 0, 0])),
+        (17, Bytes::from_static(&[1, 1])),
+        (18, Bytes::from([&[1, 2][..], &[7; 16], &[1]].concat())),
+        (19, MetaCommand::Make { shards: 3, nodes: nodes.clone() }.encode().into()),
+        (19, MetaCommand::Replaced { lost: NodeId(3) }.encode().into()),
+        (20, MetaReply::Refused("why".into()).encode().into()),
+        (21, Meta::default().encode().into()),
     ];
     messages.iter().map(|(kind, bytes)| [&[*kind][..], bytes].concat()).collect()
 }

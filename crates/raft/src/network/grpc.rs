@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::link::{Greeting, Lane, Link, Message, Party, SendError};
 
 mod connection;
-mod frames;
+pub(super) mod frames;
 
 use connection::{Connection, Outgoing};
 use frames::Hello;

@@ -591,6 +591,8 @@ impl Party for Router {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Of a place, and of what is wrong there: more of it helps nobody.
+const SHOWN_CHARS_MAX: usize = 1024;
+/// A longer name is like none that is known, and to compare it would take long.
+const LIKE_BYTES_MAX: usize = 64;
+
 /// Why a configuration is refused: one line that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {text}")]
@@ -18,8 +23,14 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(place: impl fmt::Display, text: impl Into<String>) -> Self {
-        Self { place: place.to_string(), text: text.into() }
+        Self { place: one_line(&place.to_string()), text: one_line(&text.into()) }
     }
+}
+
+/// Keys, values and the names of variables are shown, whatever is in them and however long they are.
+fn one_line(text: &str) -> String {
+    let shown = text.chars().take(SHOWN_CHARS_MAX);
+    shown.map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// Variables of the environment, as handed in.
@@ -313,6 +324,7 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 pub(super) fn nearest(key: &str, known: &[&str]) -> String {
     let best = known
         .iter()
+        .filter(|_| key.len() <= LIKE_BYTES_MAX)
         .map(|word| (strsim::damerau_levenshtein(key, word), *word))
         .min()
         .filter(|(distance, word)| *distance <= word.len().max(key.len()) / 2);

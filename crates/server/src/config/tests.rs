@@ -253,3 +253,13 @@ fn the_checksum_covers_the_cluster_section_alone() {
     assert_ne!(usual, sum(&CLUSTER.replace("shards = 8", "shards = 4")));
     assert_ne!(usual, sum(&CLUSTER.replace("\"local\"", "\"prod\"")));
 }
+
+/// Names that a key or a variable may have broke the line.
+#[test]
+fn an_error_stays_one_line_whatever_a_name_has_in_it() {
+    let node = "[node]\nid = 1\ndata_dir = \"d\"\n\"a\\nb\\rc\" = 1\n";
+    let error = load_with(CLUSTER, node, &[]).unwrap_err();
+    assert!(error.contains("a b c") && !error.contains(['\n', '\r']), "{error}");
+    let error = load_with(CLUSTER, NODE, &[("WEIR_A__\nB", "1")]).unwrap_err();
+    assert!(error.starts_with("WEIR_A__ B: unknown"), "{error}");
+}

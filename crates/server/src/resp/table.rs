@@ -517,4 +517,6 @@ impl Spec {
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+pub(crate) use fuzz::Little;
+#[cfg(test)]
 mod tests;

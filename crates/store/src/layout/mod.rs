@@ -32,6 +32,8 @@ pub(crate) mod entry;
 mod fields;
 pub(crate) mod format;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod root;
 pub(crate) mod sum;
 mod version;

@@ -8,13 +8,13 @@ use crate::link::{Envelope, Frame, Greeting, Lane, Message};
 
 /// The first frame of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hello {
-    pub(super) lane: Lane,
-    pub(super) connection: u64,
-    pub(super) greeting: Greeting,
+pub(in crate::network) struct Hello {
+    pub(in crate::network) lane: Lane,
+    pub(in crate::network) connection: u64,
+    pub(in crate::network) greeting: Greeting,
 }
 
-pub(super) fn greet(hello: &Hello) -> WireFrame {
+pub(in crate::network) fn greet(hello: &Hello) -> WireFrame {
     let Greeting { cluster, from, to, incarnation, settings } = hello.greeting;
     WireFrame {
         cluster: cluster_bytes(cluster),
@@ -31,7 +31,7 @@ pub(super) fn greet(hello: &Hello) -> WireFrame {
     }
 }
 
-pub(super) fn hello(frame: WireFrame) -> Option<Hello> {
+pub(in crate::network) fn hello(frame: WireFrame) -> Option<Hello> {
     let wire = frame.greeting?;
     let lane = *Lane::ALL.get(usize::try_from(wire.lane).ok()?)?;
     let greeting = Greeting {
@@ -44,7 +44,7 @@ pub(super) fn hello(frame: WireFrame) -> Option<Hello> {
     Some(Hello { lane, connection: wire.connection, greeting })
 }
 
-pub(super) fn write(envelope: &Envelope, messages: Vec<Message>) -> WireFrame {
+pub(in crate::network) fn write(envelope: &Envelope, messages: Vec<Message>) -> WireFrame {
     let message = |message: Message| WireMessage {
         shard: u32::from(message.shard.0),
         kind: u32::from(message.kind),
@@ -65,7 +65,7 @@ pub(super) fn write(envelope: &Envelope, messages: Vec<Message>) -> WireFrame {
     }
 }
 
-pub(super) fn read(frame: WireFrame) -> Option<Frame> {
+pub(in crate::network) fn read(frame: WireFrame) -> Option<Frame> {
     let message = |message: WireMessage| {
         Some(Message {
             shard: ShardId(u16::try_from(message.shard).ok()?),

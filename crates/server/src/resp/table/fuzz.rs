@@ -32,10 +32,10 @@ const ERROR_BYTES_MAX: usize = 512;
 const NOW: Stamp = Stamp { now_ms: 1_700_000_000_000 };
 
 /// One shard with a little in it. What comes is encoded, decoded, and done to a copy.
-struct Little(State);
+pub(crate) struct Little(State);
 
 impl Little {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let mut state = State::new();
         for line in [
             "XADD s 1-1 f 1",
@@ -332,7 +332,7 @@ fn fuzz_arguments() {
     let requests = requests();
     let corpus = requests.iter().map(|args| args.join(&BETWEEN)).collect();
     let make = |random: &mut Random| make(random, &requests);
-    let target = Target { name: "arguments", inputs_count: 1_000_000, corpus, make: &make };
+    let target = Target { name: "arguments", inputs_count: 100_000, corpus, make: &make };
     let figures = Mutex::new(Figures::new());
     target.run(|| {
         let mut checker = Checker::new(&figures);
