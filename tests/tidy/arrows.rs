@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["rpc"],
     &["raft"],
     &["server", "client"],
-    &["weir"],
+    &["weir", "sim"],
     &["tests"],
 ];
 
@@ -22,10 +22,10 @@ const NEVER: &[(&str, &[&str])] =
 const FENCED: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("openraft", &["raft"]),
-    ("tonic", &["rpc", "raft", "server", "client"]),
+    ("tonic", &["rpc", "raft", "server", "client", "sim"]),
     ("prost", &["rpc"]),
-    ("tokio", &["raft", "server", "client", "weir", "tests"]),
-    ("clap", &["weir", "tests"]),
+    ("tokio", &["raft", "server", "client", "weir", "sim", "tests"]),
+    ("clap", &["weir", "sim", "tests"]),
 ];
 
 /// A crate of the workspace and what it uses outside its tests.

@@ -12,7 +12,13 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("openraft_rt", &["crates/raft/"]),
     (
         "tonic",
-        &["crates/rpc/", "crates/raft/src/network", "crates/server/src/grpc", "crates/client/"],
+        &[
+            "crates/rpc/",
+            "crates/raft/src/network",
+            "crates/server/src/grpc",
+            "crates/client/",
+            "crates/sim/src/line.rs",
+        ],
     ),
     (
         "prost",
@@ -23,8 +29,12 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("fastrand", &["crates/base/"]),
 ];
 
-const COMMANDS: &[&str] =
-    &["crates/server/src/resp", "crates/server/src/commands", "crates/weir/src/bench"];
+const COMMANDS: &[&str] = &[
+    "crates/server/src/resp",
+    "crates/server/src/commands",
+    "crates/weir/src/bench",
+    "crates/sim/src/work.rs",
+];
 
 const CLOCKS: &[&str] = &["SystemTime", "Instant"];
 

@@ -8,6 +8,7 @@ mod clock;
 mod disk;
 mod entropy;
 mod ids;
+pub mod planted;
 mod sim_disk;
 pub mod sum;
 

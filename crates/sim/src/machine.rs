@@ -58,6 +58,12 @@ impl Machine {
         }
     }
 
+    /// As if its disk had been replaced by an empty one.
+    pub(crate) fn empty(&mut self, seed: u64) {
+        self.disk = SimDisk::new(seed);
+        self.store = Memory::new();
+    }
+
     /// Starts a process on it.
     pub(crate) async fn start(
         &mut self,

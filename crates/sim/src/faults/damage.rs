@@ -8,7 +8,6 @@ use base::{Disk, Entropy, NodeId, ShardId};
 
 use super::{End, Faults, Kind};
 use crate::cluster::Cluster;
-use crate::machine::Machine;
 
 /// Where a node keeps its data.
 const DATA_DIR: &str = "/data";
@@ -68,9 +67,7 @@ impl Faults {
                 drop(machine.disk.tamper(&path, |now| *now = bytes));
             }
             Plan::Wipe => {
-                let seed = cluster.entropy.next_u64();
-                let (clock, lives) = (machine.clock.clone(), machine.lives);
-                *machine = Machine { clock, lives, ..Machine::new(one, 0, seed) };
+                machine.empty(cluster.entropy.next_u64());
             }
             Plan::Shard(shard) => machine.store.damage_shard(shard),
             Plan::Store => machine.store.make_unreadable(),

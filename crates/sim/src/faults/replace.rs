@@ -70,7 +70,7 @@ impl Faults {
         tokio::spawn(process.gate.run(async move {
             let next = raft::Shards::outline(&*node).node_id_next;
             let member = Member { peer: format!("n{next}"), ..Member::default() };
-            drop(done.send(node.replace(lost, member).await.ok()));
+            let _: Result<(), _> = done.send(node.replace(lost, member).await.ok());
         }));
         let answer =
             tokio::spawn(async move { tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()? });
