@@ -204,6 +204,20 @@ impl Cluster {
         })
     }
 
+    /// What every node said last, and where its shards are: for whoever has waited in vain.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for node in &self.nodes {
+            text += &node.log_end();
+            let page = http_get(&node.http(), "/metrics").map(|(_, page)| page);
+            let page = page.unwrap_or_else(|error| error.to_string());
+            let told = |line: &&str| !line.starts_with('#') && line.contains("shard=");
+            page.lines().filter(told).for_each(|line| text += &format!("\n{line}"));
+            text.push('\n');
+        }
+        text
+    }
+
     /// The files of a node's journal, oldest first.
     ///
     /// # Errors

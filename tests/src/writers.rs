@@ -226,8 +226,17 @@ fn with(value: u64, bytes_max: u64) -> Vec<u8> {
     let large = entropy.below(LARGE_EVERY) == 0;
     let most = if large { bytes_max } else { bytes_max.min(SMALL_BYTES_MAX) };
     let bytes = usize::try_from(entropy.below(most + 1)).expect("fits in memory");
-    let words = std::iter::repeat_with(|| entropy.next_u64().to_le_bytes());
-    words.take(bytes.div_ceil(8)).flatten().take(bytes).collect()
+    // One page of numbers, again and again under another first word: quick to make, and no piece of
+    // it can be taken for another.
+    let seed = entropy.next_u64();
+    let page: Vec<u8> = (1..512).flat_map(|_| entropy.next_u64().to_le_bytes()).collect();
+    let mut filled = Vec::with_capacity(bytes + 4096);
+    while filled.len() < bytes {
+        filled.extend_from_slice(&(seed ^ filled.len() as u64).to_le_bytes());
+        filled.extend_from_slice(&page);
+    }
+    filled.truncate(bytes);
+    filled
 }
 
 /// Removes the streams of a round.

@@ -224,6 +224,13 @@ impl Node {
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
     }
 
+    /// The last line that is the program's own and not its log's, in which others may follow it.
+    pub fn own_line(&self) -> String {
+        let text = self.log_text();
+        let own = text.lines().rev().find(|line| line.starts_with("weir: "));
+        own.unwrap_or_default().to_owned()
+    }
+
     /// The last lines that it said.
     pub fn log_end(&self) -> String {
         let text = self.log_text();

@@ -19,14 +19,14 @@ const WRITER_PAUSE: Duration = Duration::from_millis(10);
 /// Small, so that checkpoints are always being written, segments change all the time, and a node
 /// that was away needs a snapshot.
 const EXTRA: &str = "[checkpoint]\ndirty_bytes = \"64KiB\"\n[journal]\nsegment_bytes = \"1MiB\"\n\
-                     ballast_bytes = \"16MiB\"\nkept_bytes = \"1MiB\"\n[limits]\n\
+                     ballast_bytes = \"16MiB\"\nkept_bytes = \"2MiB\"\n[limits]\n\
                      disk_free_min = \"64MiB\"\n";
 /// After a cut every node is ready again within this, on a machine with much else to do.
-const HEAL_WAIT: Duration = Duration::from_secs(120);
+const HEAL_WAIT: Duration = Duration::from_secs(300);
 /// Appends before a cut, so that there is something to lose.
 const SOME: u64 = 30;
-/// Appends that a node misses, some 5 MiB of them: more than its peers keep.
-const MISSED: u64 = 400;
+/// Appends that a node misses, some 6 MiB of them: more than its peers keep.
+const MISSED: u64 = 500;
 
 /// A stream's entries, for each stream of a round.
 type Streams = Vec<Vec<Seen>>;
@@ -103,9 +103,10 @@ impl Life {
             self.cut(&targets)?;
             self.start(&targets)?;
         }
-        self.cluster.wait_ready(HEAL_WAIT)?;
         writers.wait_more(SOME, HEAL_WAIT)?;
-        self.judge(&writers.finish()?, round)
+        let ops = writers.finish()?;
+        self.cluster.wait_ready(HEAL_WAIT).with_context(|| self.cluster.describe())?;
+        self.judge(&ops, round)
     }
 
     /// Node `behind` gets nothing more, the leader and the one that is cut go on; then the leader
@@ -165,7 +166,7 @@ impl Life {
     /// Everything acknowledged is there, once, in order, the same on all nodes; the round before is
     /// as it was; what was removed stays so.
     fn judge(&mut self, ops: &[Op], round: u64) -> Result<u64> {
-        self.cluster.wait_equal(HEAL_WAIT)?;
+        self.cluster.wait_equal(HEAL_WAIT).with_context(|| self.cluster.describe())?;
         let entries = (0..NODES).map(|node| self.read(node, round)).collect::<Result<Vec<_>>>()?;
         let hashes =
             wait::until("the replicas to be level", HEAL_WAIT, || self.cluster.state_hashes())?;
