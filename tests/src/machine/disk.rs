@@ -9,7 +9,7 @@ use super::{is_root, run};
 use crate::wait;
 
 /// Room is taken within this, though processes write meanwhile.
-const TAKE_WAIT: Duration = Duration::from_secs(5);
+const TAKE_WAIT: Duration = Duration::from_secs(20);
 
 /// Where a group of processes is told how fast it may write to a device.
 const THROTTLE: &str = "/sys/fs/cgroup/blkio/blkio.throttle.write_iops_device";
@@ -19,6 +19,7 @@ pub struct Disk {
     /// The tmpfs, with the file that the disk is.
     below: PathBuf,
     over: PathBuf,
+    bytes: u64,
 }
 
 impl Disk {
@@ -30,12 +31,11 @@ impl Disk {
         if !is_root() {
             return Err("disks of their own need root".into());
         }
-        let made = Self { below: below.to_owned(), over: over.to_owned() };
+        let made = Self { below: below.to_owned(), over: over.to_owned(), bytes };
         for dir in [below, over] {
             std::fs::create_dir_all(dir).map_err(|error| error.to_string())?;
         }
-        // Some room more than the disk: whole, it never lacks any.
-        let size = format!("size={}", bytes + (bytes >> 3));
+        let size = format!("size={}", below_bytes(bytes));
         run("mount", &["-t", "tmpfs", "-o", &size, "weir-test", text(below)])?;
         let image = made.image();
         let file = File::create(&image).and_then(|file| file.set_len(bytes));
@@ -50,7 +50,15 @@ impl Disk {
     /// # Errors
     /// The room can't be taken.
     pub fn fill(&self, left: u64) -> Result<(), String> {
-        take(&self.over, left)
+        use base::Disk as _;
+        let filler = self.filler();
+        let once = || {
+            let free = base::RealDisk.free_bytes(&self.over).map_err(|error| error.to_string())?;
+            let length = free.saturating_sub(left).to_string();
+            run("fallocate", &["-l", &length, text(&filler)])
+        };
+        let taken = wait::until("room to be taken", TAKE_WAIT, once);
+        taken.map(drop).map_err(|error| error.to_string())
     }
 
     /// Gives the room back.
@@ -58,7 +66,7 @@ impl Disk {
     /// # Errors
     /// It can't be given back.
     pub fn empty(&self) -> Result<(), String> {
-        give_back(&self.over)
+        std::fs::remove_file(self.filler()).map_err(|error| error.to_string())
     }
 
     /// What lies below has no room left: whatever is written to a new place comes back as EIO.
@@ -66,7 +74,15 @@ impl Disk {
     /// # Errors
     /// The room can't be taken.
     pub fn spoil(&self) -> Result<(), String> {
-        take(&self.below, 0)
+        use base::Disk as _;
+        let whole = below_bytes(self.bytes);
+        let once = || {
+            let free = base::RealDisk.free_bytes(&self.below).map_err(|error| error.to_string())?;
+            self.resize(whole.saturating_sub(free))
+        };
+        // Refused where more was written in between.
+        let taken = wait::until("room to be taken", TAKE_WAIT, once);
+        taken.map_err(|error| error.to_string())
     }
 
     /// Whole again, checked and mounted anew. No process may use it meanwhile.
@@ -74,7 +90,7 @@ impl Disk {
     /// # Errors
     /// It can't be repaired.
     pub fn mend(&self) -> Result<(), String> {
-        give_back(&self.below)?;
+        self.resize(below_bytes(self.bytes))?;
         run("umount", &[text(&self.over)])?;
         // What it mended is no failure to us: it says so with an exit code.
         drop(run("e2fsck", &["-f", "-y", text(&self.image())]));
@@ -99,6 +115,15 @@ impl Disk {
         Ok(())
     }
 
+    fn resize(&self, bytes: u64) -> Result<(), String> {
+        let options = format!("remount,size={bytes}");
+        run("mount", &["-o", &options, text(&self.below)]).map(drop)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.over.join("filler")
+    }
+
     fn image(&self) -> PathBuf {
         self.below.join("image")
     }
@@ -113,21 +138,9 @@ impl Drop for Disk {
     }
 }
 
-/// Measured anew where others wrote in between.
-fn take(dir: &Path, left: u64) -> Result<(), String> {
-    use base::Disk as _;
-    let filler = dir.join("filler");
-    let once = || {
-        let free = base::RealDisk.free_bytes(dir).map_err(|error| error.to_string())?;
-        let length = free.saturating_sub(left).to_string();
-        run("fallocate", &["-l", &length, text(&filler)])
-    };
-    let taken = wait::until("room to be taken", TAKE_WAIT, once);
-    taken.map(drop).map_err(|error| error.to_string())
-}
-
-fn give_back(dir: &Path) -> Result<(), String> {
-    std::fs::remove_file(dir.join("filler")).map_err(|error| error.to_string())
+/// Some room more than the disk: while it is whole, what lies below never lacks any.
+fn below_bytes(bytes: u64) -> u64 {
+    bytes + (bytes >> 3)
 }
 
 fn text(path: &Path) -> &str {
