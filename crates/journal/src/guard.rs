@@ -101,7 +101,9 @@ pub fn inspect(disk: &dyn Disk, dir: &Path, configured: NodeId) -> Result<Found,
     let marks = load_witness(disk, dir)?;
     let has_journal = disk.exists(&dir.join(JOURNAL_DIR));
     let Some(identity) = Identity::load(disk, dir)? else {
-        if marks.is_some() || has_journal || disk.exists(&dir.join(STORE_DIR)) {
+        // A joining node saves a witness that promises nothing before its identity.
+        let promised = marks.is_some_and(|marks| marks != Marks::default());
+        if promised || has_journal || disk.exists(&dir.join(STORE_DIR)) {
             let file = dir.join(identity::FILE);
             return Err(GuardError::Missing { file, dir: dir.to_owned() });
         }

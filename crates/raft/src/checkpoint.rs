@@ -486,8 +486,17 @@ async fn record(raft: &Raft<TypeConfig, StateMachine>, checkpoint: Option<LogId>
         if raft.trigger().snapshot().await.is_err() {
             return false;
         }
-        // It ignores the call while it is busy with an earlier one.
-        if let Ok(Err(_)) = tokio::time::timeout(RECORD_AGAIN, metrics.changed()).await {
+        // It ignores the call while it is busy with an earlier one. Its metrics change for other
+        // reasons, too, each call among them: asked again at each change, it would do nothing else.
+        let noted = async {
+            while metrics.borrow_watched().snapshot < checkpoint {
+                if metrics.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        if let Ok(false) = tokio::time::timeout(RECORD_AGAIN, noted).await {
             return false;
         }
     }

@@ -16,13 +16,13 @@ use std::time::Duration;
 use base::{ClusterId, Entropy, Incarnation, NodeId, ShardId};
 use bytes::{BufMut, Bytes, BytesMut};
 use journal::Marks;
-use journal::guard::{Forming, GuardError, Identity};
+use journal::guard::{Forming, GuardError, Identity, save_witness};
 use openraft::errors::{InitializeError, RaftError};
 use topology::{MetaCommand, NodeState};
 
 use crate::network::{Incoming, Method};
 use crate::node::Failure;
-use crate::node::inner::{Inner, Running};
+use crate::node::inner::{Inner, Running, refused};
 use crate::shard::Group;
 
 /// Between looks at the others.
@@ -221,9 +221,7 @@ async fn look_around(node: &Arc<Inner>) -> Result<(), Failure> {
                 let (dir, me) = (&node.options.data_dir, node.options.node);
                 return Err(GuardError::emptied(dir, me, format!("node {peer}")).into());
             }
-            Known::Joining => {
-                return node.become_known(first_identity(node, said.cluster, Forming::Formed));
-            }
+            Known::Joining => return join(node, said.cluster),
             Known::Unknown => tracing::info!(
                 %peer,
                 "the cluster is formed and doesn't know this node: `weir node replace` lets it in"
@@ -239,6 +237,14 @@ async fn look_around(node: &Arc<Inner>) -> Result<(), Failure> {
         node.become_known(first_identity(node, cluster, Forming::Forming))?;
     }
     Ok(())
+}
+
+/// A new node of a cluster that is formed. From its identity on, data without a witness is a fault:
+/// so it has one that promises nothing before, whatever power is lost in between.
+fn join(node: &Inner, cluster: ClusterId) -> Result<(), Failure> {
+    let (disk, dir) = (&*node.world.disk, &node.options.data_dir);
+    save_witness(disk, dir, &Marks::default()).map_err(refused)?;
+    node.become_known(first_identity(node, cluster, Forming::Formed))
 }
 
 fn draw(entropy: &dyn Entropy) -> ClusterId {

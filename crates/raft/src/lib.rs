@@ -36,7 +36,7 @@ mod supervisor;
 pub mod types;
 mod waits;
 
-pub use node::{Driver, Failure, Member, Node, Options, Pace, Reads, World};
+pub use node::{Driver, Failure, Member, Node, Options, Pace, Reads, SIMULATED_PANIC, World};
 pub use shards::{
     Held, NodeStatus, Observer, Outcome, PeerStatus, Pending, ProposeError, ShardStatus, Shards,
 };

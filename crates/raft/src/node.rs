@@ -154,6 +154,9 @@ impl Failure {
     }
 }
 
+/// What [`Node::panic_core`] panics with.
+pub const SIMULATED_PANIC: &str = "a simulated error in the core";
+
 /// All shards of this node.
 pub struct Node(Arc<Inner>);
 
@@ -193,7 +196,7 @@ impl Node {
     /// Makes a group's core panic, as an error in openraft would. For simulation.
     pub async fn panic_core(&self, shard: ShardId) {
         if let Some(group) = self.0.running().and_then(|running| running.group(shard)) {
-            let panicked = group.raft.with_raft_state(|_| panic!("a simulated error in the core"));
+            let panicked = group.raft.with_raft_state(|_| panic!("{SIMULATED_PANIC}"));
             let _: Result<(), _> = panicked.await;
         }
     }

@@ -182,7 +182,7 @@ async fn balance(
 
 async fn give_up_one(node: &Arc<Inner>, running: &Running) {
     for group in running.groups().iter().filter(|group| group.leads()) {
-        if let Some(to) = caught_up(node, group).first() {
+        if let Some(to) = node.clock.nearest(&caught_up(node, group)) {
             drop(group.raft.trigger().transfer_leader(to.0).await);
             return;
         }

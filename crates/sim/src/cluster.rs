@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base::{Entropy, NodeId, SeededEntropy};
 use raft::link::sim::SimNet;
-use raft::{Failure, Member, Node, Shards};
+use raft::{Failure, Member, Node, NodeStatus, Shards};
 use tokio::sync::mpsc;
 
 use crate::machine::{Machine, Process};
@@ -69,7 +69,7 @@ impl Cluster {
             shards: self.options.shards,
             disk_free_min: 0,
             segment_bytes: 64 << 10,
-            ballast_bytes: 0,
+            ballast_bytes: 32 << 10,
             kept_bytes: self.options.kept_bytes,
             memory_bytes: 1 << 30,
             checkpoint_dirty_bytes: self.options.checkpoint_bytes,
@@ -137,6 +137,11 @@ impl Cluster {
 
     pub(crate) fn process(&self, id: NodeId) -> Process {
         self.machines[&id].process.clone().expect("its process runs")
+    }
+
+    /// What every node says of itself.
+    pub(crate) fn statuses(&self) -> Vec<NodeStatus> {
+        self.processes().map(|process| process.node.status()).collect()
     }
 
     /// One of some, at random.

@@ -18,6 +18,9 @@ use crate::work::Shared;
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(50);
 
+/// For lost nodes to be replaced, one after the other, when nothing else is wrong.
+const MEND_WITHIN: Duration = Duration::from_secs(90);
+
 macro_rules! kinds {
     ($($kind:ident $name:literal)*) => {
         /// A way in which something goes wrong.
@@ -141,11 +144,18 @@ impl Faults {
         for (_, end) in std::mem::take(&mut self.ends) {
             self.end(cluster, end).await;
         }
+        cluster.net.heal();
+        let deadline = Instant::now() + MEND_WITHIN;
         while !self.ends.is_empty() || !self.lost.is_empty() {
             sleep(TICK).await;
             self.step(cluster).await;
+            assert!(
+                Instant::now() < deadline,
+                "{:?} can't be replaced: {:#?}",
+                self.lost,
+                cluster.statuses()
+            );
         }
-        cluster.net.heal();
     }
 
     fn later(&mut self, after: Duration, end: End) {

@@ -175,8 +175,8 @@ impl Life {
         let deadline = Instant::now() + within;
         while !holds(&self.cluster) {
             self.watch.look(&self.cluster);
-            let all = || self.cluster.processes().map(|it| it.node.status()).collect::<Vec<_>>();
-            assert!(Instant::now() < deadline, "not {what} within {within:?}: {:#?}", all());
+            let late = Instant::now() >= deadline;
+            assert!(!late, "not {what} within {within:?}: {:#?}", self.cluster.statuses());
             for (id, _, failure) in self.cluster.take_ended() {
                 panic!("node {id} ends although nothing is wrong: {failure}");
             }

@@ -50,6 +50,9 @@ struct Arguments {
     /// Add a line to tests/ledger.csv.
     #[arg(long, requires = "seeds")]
     record: bool,
+    /// Show what the nodes log, too, as a filter: `info`, `raft=debug`.
+    #[arg(long, value_name = "FILTER", conflicts_with = "seeds")]
+    log: Option<String>,
     /// Only what the life came to, in numbers.
     #[arg(long, hide = true, conflicts_with = "seeds")]
     brief: bool,
@@ -83,12 +86,31 @@ fn main() -> anyhow::Result<ExitCode> {
 
 #[expect(clippy::print_stdout, reason = "what the life came to is what the program gives")]
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
-    random::seed(seed);
-    let report = life::live(seed, &arguments.chosen(), !arguments.brief);
+    if let Some(filter) = &arguments.log {
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
+    }
+    be_quiet_about_simulated_panics();
+    let (chosen, shown) = (arguments.chosen(), !arguments.brief);
+    // A thread of its own: the standard library draws a thread's hash keys once, at the first map.
+    let life = std::thread::spawn(move || {
+        random::seed(seed);
+        life::live(seed, &chosen, shown)
+    });
+    let Ok(report) = life.join() else { return ExitCode::FAILURE };
     if arguments.brief {
         println!("{report}");
     } else {
         println!("{report:#?}");
     }
     ExitCode::SUCCESS
+}
+
+/// A core that panics on purpose is caught by its group; what everybody else says is shown.
+fn be_quiet_about_simulated_panics() {
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str() != Some(raft::SIMULATED_PANIC) {
+            show(panic);
+        }
+    }));
 }

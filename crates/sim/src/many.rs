@@ -105,7 +105,7 @@ fn all(
 fn live(program: &PathBuf, seed: u64, arguments: &Arguments) -> anyhow::Result<Output> {
     let mut command = Command::new("timeout");
     command.arg(LIFE_SECONDS_MAX).arg(program).args(again(seed, arguments)).arg("--brief");
-    command.stdin(Stdio::null()).output().context("a process for a life")
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null()).output().context("a process for a life")
 }
 
 /// The arguments that repeat a life.

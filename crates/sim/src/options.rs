@@ -52,7 +52,7 @@ impl Options {
         let ms = Duration::from_millis;
         let clients = 8 + entropy.below(33);
         // So many calls a second together, however many ask.
-        let calls = one_of(&[60, 100, 160]);
+        let calls = one_of(&[100, 160, 300]);
         let mut kinds: Vec<Kind> =
             Kind::ALL.iter().copied().filter(|_| entropy.below(3) > 0).collect();
         if kinds.is_empty() {

@@ -464,7 +464,8 @@ impl Client {
     /// Waits for the entries of a stream, one after the other, until nobody is to read any more.
     pub(crate) async fn follow(mut self, stream: Stream) -> Vec<Op> {
         let mut after = (0, 0);
-        while self.shared.reading.load(Ordering::SeqCst) {
+        loop {
+            let last_round = !self.shared.reading.load(Ordering::SeqCst);
             sleep(Duration::from_millis(1 + self.entropy.below(20))).await;
             if !self.reach() {
                 continue;
@@ -477,9 +478,10 @@ impl Client {
             if let Some((last, _)) = entries.last().copied() {
                 self.note(stream, call, What::Follow { after, entries });
                 after = last;
+            } else if last_round {
+                return self.ops;
             }
         }
-        self.ops
     }
 
     /// One append when all is well; whether it was answered.

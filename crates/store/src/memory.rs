@@ -154,6 +154,8 @@ impl Stores for Memory {
         if self.lock().unreadable {
             return Err(Error::Unreadable("made so on demand".to_owned()));
         }
+        // What an earlier process put and didn't switch to is nobody's.
+        self.crash();
         Ok(Arc::new(self.clone()))
     }
 

@@ -25,11 +25,20 @@ pub(super) enum Plan {
 impl Faults {
     /// Chooses what is to be damaged, and when.
     pub(super) fn damage(&mut self, cluster: &mut Cluster, kind: Kind, one: NodeId) {
+        // Whoever takes a lost node's place is no member yet in whose place another could come.
+        if self.is_coming(one) {
+            return;
+        }
         let may = (cluster.all().len() - 1) / 2;
         let (again, busy) = (self.hurt.contains(&one), self.hurt.len() >= may);
         if kind == Kind::Replace {
             // One that was hurt and is still there comes first.
-            let one = self.hurt.iter().copied().find(|id| !self.is_down(*id)).unwrap_or(one);
+            let one = self
+                .hurt
+                .iter()
+                .copied()
+                .find(|id| !self.is_down(*id) && !self.is_coming(*id))
+                .unwrap_or(one);
             if busy && !self.hurt.contains(&one) {
                 return;
             }

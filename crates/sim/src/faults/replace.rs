@@ -33,6 +33,11 @@ impl Faults {
         }
     }
 
+    /// Whether a node is about to take the place of another.
+    pub(super) fn is_coming(&self, one: NodeId) -> bool {
+        matches!(self.replacement, Some(Replacement::Started { new, .. }) if new == one)
+    }
+
     /// Carries the replacement of a lost node a little further.
     pub(super) async fn replace_lost(&mut self, cluster: &mut Cluster) {
         match self.replacement.take() {
