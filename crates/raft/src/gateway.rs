@@ -456,13 +456,16 @@ impl Gateway {
         self.unsent = self.unsent.max(self.lowest);
     }
 
-    fn take_reads(&mut self, questions: Vec<Question>, outcome: ReadOutcome) {
+    fn take_reads(&mut self, mut questions: Vec<Question>, outcome: ReadOutcome) {
         self.read_calls = self.read_calls.saturating_sub(1);
         match outcome {
-            Ok(replies) if replies.len() == questions.len() => {
+            Ok(replies) if (1..=questions.len()).contains(&replies.len()) => {
+                // Where the answers are large, they are to the first questions only.
+                let unanswered = questions.split_off(replies.len());
                 for (question, reply) in questions.into_iter().zip(replies) {
                     drop(question.waiter.send(Ok(reply)));
                 }
+                unanswered.into_iter().rev().for_each(|one| self.questions.push_front(one));
             }
             failed => {
                 if let Err(Failed::NotLeader(leader)) = failed {

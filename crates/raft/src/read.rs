@@ -24,6 +24,13 @@ use crate::shards::{Outcome, ProposeError};
 /// may never: whoever asked is told to look for another one, and those behind it don't wait too.
 const APPLY_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Answers of so many bytes, and whatever else the node has to do comes first: heartbeats don't wait for
+/// readers of much.
+const TURN_BYTES: usize = 256 << 10;
+
+/// Of answers to queries that were asked together: what comes behind is asked again.
+const ANSWER_BYTES: usize = 4 << 20;
+
 /// Queries asked together.
 pub(crate) struct Asked {
     pub(crate) queries: Vec<Query>,
@@ -55,15 +62,42 @@ pub(crate) async fn serve(
                 }
                 waiting.extend(come.drain(..).filter_map(|one| at_once(&group, &clock, one)));
             };
+            let mut since_turn = 0;
             for one in round {
                 let outcome = match &confirmed {
-                    Ok(()) => answer(&group, clock.stamp(), &one.queries),
+                    Ok(()) => answer_some(&group, &clock, &one.queries, &mut since_turn).await,
                     Err(failed) => Err(failed.clone()),
                 };
                 drop(one.answer.send(outcome));
             }
         }
     }
+}
+
+/// Answers the first of the queries, as many as make a large answer, and lets others have their turn
+/// between. A later state is as good: it has all that was confirmed.
+async fn answer_some(
+    group: &Group,
+    clock: &LeaderClock,
+    queries: &[Query],
+    since_turn: &mut usize,
+) -> ReadOutcome {
+    let (mut replies, mut bytes) = (Vec::with_capacity(queries.len()), 0);
+    for query in queries {
+        let answered = answer(group, clock.stamp(), std::slice::from_ref(query))?;
+        let weight: usize = answered.iter().map(Reply::bytes_about).sum();
+        replies.extend(answered);
+        bytes += weight;
+        *since_turn += weight;
+        if *since_turn >= TURN_BYTES {
+            *since_turn = 0;
+            tokio::task::yield_now().await;
+        }
+        if bytes >= ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(replies)
 }
 
 /// Answers whoever asks only whether there is something to propose for groups, where this replica

@@ -29,6 +29,7 @@ mod socket;
 mod statistics;
 mod table;
 mod transaction;
+mod unread;
 
 pub(crate) use channels::{Channels, Kind as ChannelKind};
 pub(crate) use clients::{Client, Kind, Unblock};

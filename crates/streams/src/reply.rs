@@ -81,6 +81,33 @@ pub enum Reply<E> {
     Refused(Refusal),
 }
 
+impl Reply<Entry> {
+    /// What it holds, about: of answers with entries or keys, which may be large. Others are small.
+    pub fn bytes_about(&self) -> usize {
+        const SMALL: usize = 64;
+        match self {
+            Self::Entries(entries) => bytes_of(entries),
+            Self::Streams(streams) => streams.iter().map(|(_, entries)| bytes_of(entries)).sum(),
+            Self::Keys(keys) | Self::Scanned { keys, .. } => {
+                keys.iter().map(|key| key.len() + SMALL).sum()
+            }
+            Self::Pending(entries) => entries.len() * SMALL,
+            Self::Transaction(replies) => replies.iter().map(Self::bytes_about).sum(),
+            Self::Held(reply) => reply.bytes_about(),
+            _ => SMALL,
+        }
+    }
+}
+
+/// Each with its id, its fields, and what says where they lie.
+fn bytes_of(entries: &[Entry]) -> usize {
+    let fields = |entry: &Entry| -> usize {
+        let fields = entry.fields.iter().flatten();
+        fields.map(|field| field.len() + size_of::<Bytes>()).sum()
+    };
+    entries.iter().map(|entry| size_of::<Entry>() + fields(entry)).sum()
+}
+
 /// What became of an id that was to be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {

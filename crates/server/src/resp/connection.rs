@@ -32,6 +32,7 @@ use super::session::{Replies, Session, Turn};
 use super::socket::Socket;
 use super::table::{Run, Spec, by_path, find, is_for_listeners};
 use super::transaction::Executed;
+use super::unread::Unread;
 use super::{limits, shown};
 use crate::commands::{Args, is_word};
 use crate::dispatch::{Call, Ending, Reading};
@@ -76,6 +77,7 @@ pub(super) struct Connection<S> {
     /// Since when the client has had to say who it is.
     strange: Option<Instant>,
     stalled: Option<Instant>,
+    unread: Unread,
     /// Until when `held` has to wait, because somebody paused the port.
     paused: Option<Instant>,
     draining: Option<Instant>,
@@ -84,6 +86,7 @@ pub(super) struct Connection<S> {
 impl<S: Socket> Connection<S> {
     pub(super) fn new(door: Arc<Door>, stream: S, session: Session) -> Self {
         Self {
+            unread: Unread::of(&door.unread),
             door,
             stream,
             session,
@@ -169,6 +172,7 @@ impl<S: Socket> Connection<S> {
             let client = &self.session.client;
             let took = self.queue.take(&mut self.output, &self.door, client).await;
             self.door.clients.note_blocked(client, self.queue.blocked_on());
+            self.unread.note(self.output.len());
             if !took {
                 break;
             }
@@ -221,7 +225,8 @@ impl<S: Socket> Connection<S> {
             (taking, limits::DRAIN_TAKING, None),
             (self.paused, Duration::ZERO, None),
             (self.draining, limits::DRAIN_WITHIN, Some(Ended::NotDrained)),
-            (self.stalled, limits::OUTPUT_STALLED_MAX, Some(Ended::OutputStalled)),
+            (self.stalled, self.door.output_stalled_max(), Some(Ended::OutputStalled)),
+            (self.stalled.map(|_| Instant::now()), limits::OUTPUT_LOOK_EVERY, None),
             (self.strange, limits::AUTHENTICATE_WITHIN, Some(Ended::NotAuthenticated)),
         ]
         .into_iter()
@@ -271,7 +276,7 @@ impl<S: Socket> Connection<S> {
     /// Whether another request may be started, as far as what is unanswered and unsent decides.
     fn has_room(&self) -> bool {
         let output_max = self.door.output_bytes_max(self.session.is_authenticated());
-        self.queue.has_room() && self.output.len() < limits::OUTPUT_BYTES_SOFT.min(output_max / 2)
+        self.queue.has_room() && self.output.len() < self.door.output_soft().min(output_max / 2)
     }
 
     /// Takes what the socket has.
@@ -308,6 +313,7 @@ impl<S: Socket> Connection<S> {
             }
         }
         let sent = before - self.output.len();
+        self.unread.note(self.output.len());
         self.door.counters.output_bytes.add(sent);
         if self.output.is_empty() {
             self.stalled = None;
@@ -413,9 +419,7 @@ impl<S: Socket> Connection<S> {
     }
 
     fn note_rejected(&self, spec: &'static Spec) {
-        if let Some(figures) = self.door.statistics.of(spec) {
-            figures.note_rejected();
-        }
+        self.door.statistics.of(spec).into_iter().for_each(|figures| figures.note_rejected());
     }
 
     /// Answers the request that was taken last with an error, if it wants an answer.

@@ -20,6 +20,7 @@ use super::settings::Settings;
 use super::slow_log::{Slow, SlowLog};
 use super::statistics::Statistics;
 use super::table::Spec;
+use super::unread;
 use super::{limits, shown};
 use crate::config::Password;
 
@@ -82,6 +83,8 @@ pub(crate) struct Door {
     pub(crate) slow_log: Arc<SlowLog>,
     pub(crate) latency: Arc<Latency>,
     pub(crate) pause: Arc<Pause>,
+    /// Bytes that are written for clients of all ports and that they have yet to take.
+    pub(crate) unread: Arc<unread::All>,
     /// A client wants this node to stop.
     pub(crate) shutdown: CancellationToken,
     /// Milliseconds of the clock when the port was opened.
@@ -96,7 +99,7 @@ impl Door {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let started_ms = monotonic_ms(&*clock);
-        let (clients, counters, slow_log, latency, pause) = Default::default();
+        let (clients, counters, slow_log, latency, pause, unread) = Default::default();
         let statistics = Arc::new(Statistics::new());
         let settings = Arc::new(Settings::new(&options));
         Self {
@@ -112,6 +115,7 @@ impl Door {
             slow_log,
             latency,
             pause,
+            unread,
             shutdown: CancellationToken::new(),
             started_ms,
         }
@@ -120,6 +124,21 @@ impl Door {
     /// Another port of the same node.
     pub(crate) fn beside(&self, options: Options, address: SocketAddr) -> Self {
         Self { options, address, ..self.clone() }
+    }
+
+    /// Whether clients leave more unread than the node has room for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unread.bytes() > self.options.memory_bytes / limits::OUTPUT_PART
+    }
+
+    /// Unsent bytes above which a connection's further requests wait.
+    pub(crate) fn output_soft(&self) -> usize {
+        if self.is_full() { limits::OUTPUT_BYTES_SOFT_FULL } else { limits::OUTPUT_BYTES_SOFT }
+    }
+
+    /// For how long a client may take nothing of what waits for it.
+    pub(crate) fn output_stalled_max(&self) -> Duration {
+        if self.is_full() { limits::OUTPUT_STALLED_FULL_MAX } else { limits::OUTPUT_STALLED_MAX }
     }
 
     /// Milliseconds of the clock that never goes back.

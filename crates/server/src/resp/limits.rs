@@ -47,6 +47,21 @@ pub(super) const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(5);
 /// For how long a client may take nothing of what waits for it.
 pub(super) const OUTPUT_STALLED_MAX: Duration = Duration::from_secs(60);
 
+/// Of the memory, what all clients together may leave unread. Above it an answer to a read that is not
+/// small is `-BUSY` instead, and a client that takes nothing is parted from soon: one that reads has its
+/// bytes for a moment only, a thousand that don't would have all there is.
+pub(super) const OUTPUT_PART: u64 = 8;
+
+/// An answer that is given even then.
+pub(super) const ANSWER_BYTES_SMALL: usize = 16 << 10;
+
+/// Unsent bytes above which, then, a connection's further requests wait.
+pub(super) const OUTPUT_BYTES_SOFT_FULL: usize = 32 << 10;
+
+/// For how long a client may take nothing, then, and how often that is looked at.
+pub(super) const OUTPUT_STALLED_FULL_MAX: Duration = Duration::from_secs(1);
+pub(super) const OUTPUT_LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// For how long a node that stops waits for the answers of a connection.
 pub(super) const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use raft::Outcome;
+use raft::{Outcome, ProposeError};
 use resp::{Protocol, Writer};
 use streams::reply::{Entry, Reply};
 
@@ -188,6 +188,10 @@ impl Queue {
                     }
                     self.waits -= usize::from(question.call.waits());
                     question.tell(output, door, client);
+                    // What is unread is counted before the next of such answers.
+                    if output.len() >= limits::OUTPUT_BYTES_SOFT_FULL {
+                        return true;
+                    }
                 }
                 None => {}
             }
@@ -219,9 +223,21 @@ impl Question {
         Poll::Ready(())
     }
 
+    /// An answer that the node has no room for.
+    fn refuse_where_full(&mut self, door: &Door) {
+        let Some(Ok(reply)) = &self.outcome else { return };
+        let is_read = self.asked == Asked::Read;
+        if is_read && door.is_full() && reply.bytes_about() > limits::ANSWER_BYTES_SMALL {
+            self.outcome = Some(Err(ProposeError::Overloaded(
+                "too many bytes of answers wait for their readers on this node",
+            )));
+        }
+    }
+
     /// Writes the answer, if it is wanted.
-    fn tell(self, output: &mut BytesMut, door: &Door, client: &Client) {
+    fn tell(mut self, output: &mut BytesMut, door: &Door, client: &Client) {
         let before = output.len();
+        self.refuse_where_full(door);
         let mut out = Writer::new(output, self.protocol);
         let error = match self.outcome {
             _ if self.call.was_unblocked() => {

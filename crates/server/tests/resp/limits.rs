@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::PATIENCE;
+use crate::client::{PATIENCE, request};
 use crate::door::Door;
 
 /// Bytes that no socket's buffers hold.
@@ -167,4 +167,34 @@ async fn a_transaction_of_long_replies_ends_its_connection_and_changes_nothing()
         assert_eq!(client.ask(asked).await, said);
     }
     assert!(client.ask("EXEC").await.ends_with(", +PONG]"));
+}
+
+/// Each of many clients that read nothing was allowed its own part, and all together took all memory.
+#[tokio::test(start_paused = true)]
+async fn clients_that_read_nothing_leave_a_part_of_the_memory_unread_together() {
+    let door = Door::open_with(|options| options.memory_bytes = 64 << 20);
+    let mut client = door.client().await;
+    let value = "x".repeat(60_000);
+    for _ in 0..100 {
+        assert!(!client.ask(&format!("XADD s * f {value}")).await.starts_with('-'));
+    }
+    let mut deaf = Vec::new();
+    let is_busy = |said: &str| said.starts_with("-BUSY too many bytes of answers");
+    while !is_busy(&client.ask("XRANGE s - + COUNT 2").await) {
+        assert!(deaf.len() < 50, "nobody is refused");
+        let one = door.client().await;
+        (0..8).for_each(|_| drop(one.stream.try_write(&request("XRANGE s - +"))));
+        deaf.push(one);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What is small is answered, and changes are made.
+    assert_eq!(client.ask("XLEN s").await, ":100");
+    assert!(!client.ask("XADD s * f v").await.starts_with('-'));
+    // Those that took nothing for a second are parted from, and there is room again.
+    let began = Instant::now();
+    while is_busy(&client.ask("XRANGE s - + COUNT 2").await) {
+        assert!(began.elapsed() < Duration::from_secs(5), "there is no room");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert!(door.handle.stats().clients <= deaf.len(), "they are still there");
 }
