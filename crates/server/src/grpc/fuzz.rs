@@ -1,7 +1,7 @@
 //! Bytes of any kind as every request of the API: decoded, made a command or query, done to shards that
 //! have a little in them, answered. Nothing panics, an accepted command survives its encoding (the shards
 //! see to that), a page never exceeds what was asked for, and what is refused says so in few words. Never
-//! HTTP/2: `tests/http2.rs` is about that.
+//! HTTP/2: `tests/known_bugs.rs` is about that.
 
 use std::future::Future;
 use std::pin::pin;

@@ -2,6 +2,7 @@
 
 mod codes;
 mod double;
+mod known_bugs;
 mod limits;
 mod many;
 mod nodes;
