@@ -175,14 +175,34 @@ pub fn key(round: u64, stream: Stream) -> String {
     format!("round-{round}:{stream}")
 }
 
+/// A node that says that nothing was done, for want of a leader, is asked again for so long.
+pub const READ_WAIT: Duration = Duration::from_secs(60);
+
 /// Every stream of a round as a node answers it.
 ///
 /// # Errors
 /// It does not answer, or with bytes that nobody wrote.
-pub fn read_all(address: &str, round: u64, bytes_max: u64) -> Result<Vec<Vec<Seen>>> {
+pub fn read_all(
+    address: &str,
+    round: u64,
+    bytes_max: u64,
+    patience: Duration,
+) -> Result<Vec<Vec<Seen>>> {
+    let end = wait::now() + patience;
     let mut client = Client::open(address)?;
-    (0..STREAMS).map(|stream| read(&mut client, &key(round, stream), bytes_max)).collect()
+    let mut read = |stream| loop {
+        match read(&mut client, &key(round, stream), bytes_max) {
+            Err(error) if format!("{error:#}").contains(NOTHING_DONE) && wait::now() < end => {
+                wait::pause(RECONNECT_PAUSE);
+            }
+            result => return result,
+        }
+    };
+    (0..STREAMS).map(&mut read).collect()
 }
+
+/// Said where no leader was known in time.
+const NOTHING_DONE: &str = "nothing was done";
 
 fn read(client: &mut Client, key: &str, bytes_max: u64) -> Result<Vec<Seen>> {
     let mut all: Vec<Seen> = Vec::new();
@@ -246,8 +266,11 @@ fn with(value: u64, bytes_max: u64) -> Vec<u8> {
 pub fn remove(address: &str, round: u64) -> Result<()> {
     let mut client = Client::open(address)?;
     for stream in 0..STREAMS {
-        let reply = client.call(&["DEL", &key(round, stream)])?;
-        ensure!(reply.as_error().is_none(), "{reply}");
+        wait::until("a stream to be removed", READ_WAIT, || {
+            let reply = client.call(&["DEL", &key(round, stream)]);
+            let reply = reply.map_err(|error| error.to_string())?;
+            reply.as_error().map_or(Ok(()), |error| Err(error.to_owned()))
+        })?;
     }
     Ok(())
 }

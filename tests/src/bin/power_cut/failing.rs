@@ -14,7 +14,7 @@ use checker::ledger::{Ledger, Line};
 use tests::cluster::{Cluster, Options, edit};
 use tests::mounted::{Mounted, ROOMY_BYTES, Skipped};
 use tests::wait;
-use tests::writers::{self, Plan, Writers};
+use tests::writers::{self, Plan, READ_WAIT, Writers};
 
 use crate::say;
 
@@ -222,7 +222,7 @@ impl<'a> Case<'a> {
         node.run_under(&[]);
         node.start()?;
         node.wait_ready(READY_WAIT)?;
-        let entries = writers::read_all(&node.resp(), self.call, BYTES_MAX)?;
+        let entries = writers::read_all(&node.resp(), self.call, BYTES_MAX, READ_WAIT)?;
         writers::check(ops, vec![entries], Vec::new())
     }
 }

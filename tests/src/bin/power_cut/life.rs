@@ -9,7 +9,7 @@ use checker::history::{Op, Seen};
 use tests::cluster::{Cluster, Options, edit};
 use tests::mounted::{Mounted, ROOMY_BYTES, Skipped};
 use tests::wait;
-use tests::writers::{self, Plan, Writers};
+use tests::writers::{self, Plan, READ_WAIT, Writers};
 
 use crate::cluster::{ClusterArguments, Cut, Moment, ensure_written};
 
@@ -186,7 +186,7 @@ impl Life {
 
     fn read(&self, node: usize, round: u64) -> Result<Streams> {
         let node = &self.cluster.nodes[node];
-        let streams = writers::read_all(&node.resp(), round, self.bytes_max);
+        let streams = writers::read_all(&node.resp(), round, self.bytes_max, READ_WAIT);
         streams.with_context(|| format!("node {}", node.id))
     }
 

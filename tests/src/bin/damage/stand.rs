@@ -1,0 +1,304 @@
+//! A cluster under the hammer: one node's files damaged before it starts against two whole peers, and those of all
+//! three at once, each node's of another kind ("helix"). Everything is read back after each case.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use base::{Entropy, SeededEntropy};
+use checker::history::Seen;
+use tempfile::TempDir;
+use tests::cluster::{Cluster, Options};
+use tests::wait;
+use tests::writers::{self, Plan, READ_WAIT, WRONG_BYTES, Writers};
+
+use crate::say;
+use crate::spoil::{self, DAMAGES, Damage, Spoilt};
+
+const NODES: usize = 3;
+/// The one that is damaged, where it is one.
+const VICTIM: usize = 2;
+/// Small, so that there are several segments and checkpoints, and copies are quick.
+const EXTRA: &str = "[checkpoint]\ndirty_bytes = \"64KiB\"\n[journal]\nsegment_bytes = \"1MiB\"\n\
+                     ballast_bytes = \"1MiB\"\nkept_bytes = \"2MiB\"\n[limits]\n\
+                     disk_free_min = \"64MiB\"\n";
+pub(crate) const BYTES_MAX: u64 = 20_000;
+/// What is there from the beginning, and is never touched again.
+const FIRST_ROUND: u64 = 1;
+const FIRST_APPENDS: u64 = 600;
+/// In each case, so that what a file was before is not what it is.
+const CASE_APPENDS: u64 = 40;
+/// A damaged node is ready or has ended within this; with all three damaged it may wait for ever.
+const DECIDE_WAIT: Duration = Duration::from_secs(60);
+const HELIX_WAIT: Duration = Duration::from_secs(12);
+const READY_WAIT: Duration = Duration::from_secs(300);
+/// What a node that doesn't start says to whoever has to act.
+const WAYS_OUT: [&str; 4] =
+    ["weir node replace", "put the file back", "use the newer one", "start again"];
+/// What its log says of a repair.
+const REPAIRS: [&str; 3] = ["set aside", "is refilled", "damaged"];
+
+/// How a case went.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// It was of no account.
+    Harmless,
+    /// It was noticed, and mended with the peers' help.
+    Repaired,
+    /// The node did not start, with this exit code.
+    Refused(i32),
+    /// It waits for what none of its peers can give.
+    Waits,
+    /// A promise was broken.
+    Violated,
+}
+
+pub(crate) type Tallies = BTreeMap<(String, Outcome), u64>;
+
+/// The cluster, and what is in it.
+pub(crate) struct Stand {
+    cluster: Cluster,
+    place: TempDir,
+    round: u64,
+    first: Vec<Vec<Seen>>,
+}
+
+impl Stand {
+    /// A cluster with enough in it, and an older copy of each node's directory.
+    pub(crate) fn make() -> Result<Self> {
+        let options = Options { shards: 3, extra: EXTRA.to_owned(), ..Options::default() };
+        let cluster = Cluster::start(&options)?;
+        // Copies stand in memory where there is such a place: nothing here is about what a disk does.
+        let in_memory = Path::new("/dev/shm");
+        let place = if in_memory.is_dir() { in_memory.to_owned() } else { std::env::temp_dir() };
+        let place = tempfile::Builder::new().prefix("weir-damage-").tempdir_in(place)?;
+        let mut stand = Self { cluster, place, round: FIRST_ROUND, first: Vec::new() };
+        stand.first = stand.write(FIRST_APPENDS)?;
+        stand.cluster.stop()?;
+        for node in 0..NODES {
+            spoil::copy_dir(&stand.cluster.data_dir(node), &stand.old(node))?;
+        }
+        stand.start_all()?;
+        stand.write(FIRST_APPENDS)?;
+        stand.cluster.stop()?;
+        Ok(stand)
+    }
+
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// The directory of the victim, which does not run yet.
+    pub(crate) fn victim(&self) -> PathBuf {
+        self.cluster.data_dir(VICTIM)
+    }
+
+    /// What a node's directory was some time ago.
+    fn old(&self, node: usize) -> PathBuf {
+        self.place.path().join(format!("old-{node}"))
+    }
+
+    pub(crate) fn victims_old(&self) -> PathBuf {
+        self.old(VICTIM)
+    }
+
+    fn whole(&self, node: usize) -> PathBuf {
+        self.place.path().join(format!("whole-{node}"))
+    }
+
+    pub(crate) fn start_all(&mut self) -> Result<()> {
+        for node in &mut self.cluster.nodes {
+            if !node.is_running() {
+                node.start()?;
+            }
+        }
+        self.cluster.wait_ready(READY_WAIT)
+    }
+
+    /// A round of appends through all nodes, judged; what is there of it.
+    fn write(&mut self, appends: u64) -> Result<Vec<Vec<Seen>>> {
+        let addresses = self.cluster.nodes.iter().map(|node| node.resp()).collect();
+        let pause = Duration::from_millis(5);
+        let plan = Plan { addresses, round: self.round, writers: 4, bytes_max: BYTES_MAX, pause };
+        let writers = Writers::start(&plan);
+        writers.wait_more(appends, READY_WAIT)?;
+        let ops = writers.finish()?;
+        self.cluster.wait_equal(READY_WAIT).with_context(|| self.cluster.describe())?;
+        let read = |node: usize| self.read(node, self.round);
+        let entries = (0..NODES).map(read).collect::<Result<Vec<_>>>()?;
+        writers::check(&ops, entries.clone(), Vec::new())?;
+        self.round += 1;
+        entries.into_iter().next().context("a node's answers")
+    }
+
+    fn read(&self, node: usize, round: u64) -> Result<Vec<Vec<Seen>>> {
+        writers::read_all(&self.cluster.nodes[node].resp(), round, BYTES_MAX, READ_WAIT)
+    }
+
+    /// One file of one node, two whole peers that run.
+    pub(crate) fn one(&mut self, entropy: &SeededEntropy, tallies: &mut Tallies) -> Result<()> {
+        let last = self.write(CASE_APPENDS)?;
+        if entropy.below(2) == 0 {
+            self.cluster.nodes[VICTIM].kill();
+        } else {
+            self.cluster.nodes[VICTIM].stop()?;
+        }
+        spoil::copy_dir(&self.victim(), &self.whole(VICTIM))?;
+        let Some(spoilt) = self.spoil(VICTIM, &[], entropy)? else { return self.start_all() };
+        let verdict = self.play_one(&last);
+        let outcome = verdict.unwrap_or_else(|error| {
+            say(&format!("WRONG: {spoilt}: {error:#}"));
+            Outcome::Violated
+        });
+        let name = format!("{}, {:?}", spoilt.target.kind, spoilt.damage);
+        *tallies.entry((name, outcome.clone())).or_default() += 1;
+        if !matches!(outcome, Outcome::Harmless | Outcome::Repaired) {
+            self.cluster.nodes[VICTIM].kill();
+            spoil::copy_dir(&self.whole(VICTIM), &self.victim())?;
+        }
+        self.start_all().context("as it was before the damage")?;
+        let (whole, old) = (self.whole(VICTIM), self.old(VICTIM));
+        std::fs::remove_dir_all(&old)?;
+        Ok(std::fs::rename(whole, old)?)
+    }
+
+    /// Damages a file of a node, of a kind that is not among `taken`.
+    fn spoil(
+        &self,
+        node: usize,
+        taken: &[String],
+        entropy: &SeededEntropy,
+    ) -> Result<Option<Spoilt>> {
+        let dir = self.cluster.data_dir(node);
+        let files = spoil::files(&dir)?;
+        for _ in 0..100 {
+            let Some(target) = spoil::choose(&files, entropy) else { break };
+            if taken.contains(&target.kind) {
+                continue;
+            }
+            let draw = usize::try_from(entropy.below(8)).expect("few");
+            let damage = DAMAGES.get(draw).copied().unwrap_or(Damage::Flip);
+            let old = self.old(node).join(target.path.strip_prefix(&dir)?);
+            if let Some(spoilt) = spoil::spoil(target, damage, Some(&old), entropy)? {
+                return Ok(Some(spoilt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Starts the victim and judges what it does; `last` is the newest round.
+    fn play_one(&mut self, last: &[Vec<Seen>]) -> Result<Outcome> {
+        let node = &mut self.cluster.nodes[VICTIM];
+        let said = node.log_text().len();
+        node.start()?;
+        let outcome = self.decided(VICTIM, said, DECIDE_WAIT)?;
+        match outcome {
+            Outcome::Harmless | Outcome::Repaired => {
+                self.same(VICTIM, FIRST_ROUND, &self.first)?;
+                self.same(VICTIM, self.round - 1, last)?;
+                self.cluster.wait_equal(READY_WAIT)?;
+            }
+            Outcome::Waits => {
+                bail!("neither ready nor ended: {}", self.cluster.nodes[VICTIM].log_end())
+            }
+            Outcome::Refused(_) | Outcome::Violated => {}
+        }
+        Ok(outcome)
+    }
+
+    /// What a node that was started comes to; it said so many bytes before.
+    fn decided(&mut self, index: usize, said: usize, limit: Duration) -> Result<Outcome> {
+        let node = &mut self.cluster.nodes[index];
+        let looked = wait::until("a decision", limit, || match node.ready() {
+            Ok(()) => Ok(true),
+            Err(_) if !node.is_running() => Ok(false),
+            Err(why) => Err(why),
+        });
+        let text = node.log_text();
+        let news = text.get(said..).unwrap_or_default();
+        match looked {
+            Err(_) => Ok(Outcome::Waits),
+            Ok(true) if REPAIRS.iter().any(|word| news.contains(word)) => Ok(Outcome::Repaired),
+            Ok(true) => Ok(Outcome::Harmless),
+            Ok(false) => {
+                let code = node.wait_end(READY_WAIT)?;
+                let line = node.own_line();
+                ensure!(matches!(code, Some(2 | 3)), "exit code {code:?}: {line}");
+                let dir = self.cluster.data_dir(index).display().to_string();
+                ensure!(line.contains(&dir), "it names no file: {line}");
+                let helps = WAYS_OUT.iter().any(|words| line.contains(words));
+                ensure!(helps, "it doesn't say what to do: {line}");
+                Ok(Outcome::Refused(code.unwrap_or_default()))
+            }
+        }
+    }
+
+    fn same(&self, node: usize, round: u64, expected: &[Vec<Seen>]) -> Result<()> {
+        let found = self.read(node, round)?;
+        ensure!(found == expected, "lost: round {round} is not as it was");
+        Ok(())
+    }
+
+    /// A file of each node, each of another kind, then all three are started.
+    pub(crate) fn helix(&mut self, entropy: &SeededEntropy, tallies: &mut Tallies) -> Result<()> {
+        self.write(CASE_APPENDS)?;
+        self.cluster.stop()?;
+        let mut spoilt: Vec<Spoilt> = Vec::new();
+        for node in 0..NODES {
+            spoil::copy_dir(&self.cluster.data_dir(node), &self.whole(node))?;
+            let taken: Vec<_> = spoilt.iter().map(|one| one.target.kind.clone()).collect();
+            spoilt.extend(self.spoil(node, &taken, entropy)?);
+        }
+        for (node, outcome) in self.play_helix().into_iter().enumerate() {
+            let outcome = outcome.unwrap_or_else(|error| {
+                let damage: Vec<_> = spoilt.iter().map(ToString::to_string).collect();
+                say(&format!("WRONG: node {}, {}: {error:#}", node + 1, damage.join(", ")));
+                Outcome::Violated
+            });
+            let Some(spoilt) = spoilt.get(node) else { continue };
+            let name = format!("helix: {}, {:?}", spoilt.target.kind, spoilt.damage);
+            *tallies.entry((name, outcome)).or_default() += 1;
+        }
+        for node in 0..NODES {
+            self.cluster.nodes[node].kill();
+            spoil::copy_dir(&self.whole(node), &self.cluster.data_dir(node))?;
+        }
+        self.start_all().context("as they were before the damage")?;
+        self.same(0, FIRST_ROUND, &self.first)
+    }
+
+    /// What each node comes to, and whether what it answers is right.
+    fn play_helix(&mut self) -> Vec<Result<Outcome>> {
+        let said: Vec<_> = self.cluster.nodes.iter().map(|node| node.log_text().len()).collect();
+        for node in &mut self.cluster.nodes {
+            if let Err(error) = node.start() {
+                return vec![Err(error)];
+            }
+        }
+        let outcomes = (0..NODES).map(|node| self.decided(node, said[node], HELIX_WAIT)).collect();
+        let judged = |(node, outcome): (usize, Result<Outcome>)| {
+            let address = self.cluster.nodes[node].resp();
+            match writers::read_all(&address, FIRST_ROUND, BYTES_MAX, Duration::ZERO) {
+                Err(error) if format!("{error:#}").contains(WRONG_BYTES) => return Err(error),
+                Err(_) => {}
+                Ok(found) => ensure!(found == self.first, "lost: it answers other entries"),
+            }
+            outcome
+        };
+        let outcomes: Vec<Result<Outcome>> = outcomes;
+        outcomes.into_iter().enumerate().map(judged).collect()
+    }
+}
+
+/// The table.
+pub(crate) fn report(tallies: &Tallies) {
+    say("\na node started, two whole peers; or all three damaged (helix)              cases");
+    for ((name, outcome), count) in tallies {
+        let outcome = match outcome {
+            Outcome::Refused(code) => format!("refused, exit code {code}"),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        say(&format!("{name:<48}{outcome:<26}{count:>6}"));
+    }
+}
