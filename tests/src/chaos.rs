@@ -57,7 +57,9 @@ pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
         tell(&format!("SKIPPED: {kind}: {why}"));
     }
     let addresses: Vec<String> = stage.cluster.nodes.iter().map(|node| node.resp()).collect();
-    load::make_groups(&addresses[0]).context("groups cannot be made")?;
+    wait::until("groups to be made", HEAL_WAIT, || {
+        load::make_groups(&addresses[0]).map_err(|error| format!("{error:#}"))
+    })?;
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|index| {

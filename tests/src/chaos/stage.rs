@@ -22,8 +22,8 @@ const SMALL: &str = "[limits]\ndisk_free_min = \"32MiB\"\n[journal]\nsegment_byt
                      ballast_bytes = \"16MiB\"\nkept_bytes = \"16MiB\"\n";
 /// A node whose sync failed ends within this.
 const END_WAIT: Duration = Duration::from_secs(10);
-/// A link that crawls carries 16 KiB each so often.
-const CRAWL: Duration = Duration::from_millis(100);
+/// A link that crawls carries 2 KiB each so often.
+const CRAWL: Duration = Duration::from_millis(15);
 /// Broken again and again: so often.
 const TEAR_EVERY: Duration = Duration::from_millis(300);
 const SLOW_SYNC: Duration = Duration::from_millis(300);

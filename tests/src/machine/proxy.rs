@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use crate::wait;
 
-/// What is read at once: to [`Rule::pause`] it is a message.
+/// What is read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// To [`Rule::pause`] a message has at most so many bytes.
+const MESSAGE_BYTES: usize = 2 * 1024;
 
 /// Chunks of one direction that are on their way: a megabyte.
 const CHUNKS: usize = 64;
@@ -29,7 +32,7 @@ pub enum Way {
 pub struct Rule {
     /// Every byte arrives so much later.
     pub latency: Duration,
-    /// Between a chunk and the next.
+    /// Between a message and the next.
     pub pause: Duration,
     /// What goes this way stays where it is; connections stay open.
     pub hold: Option<Way>,
@@ -148,8 +151,7 @@ impl Shared {
         for chunk in chunks {
             let rule = self.wait_through(way);
             wait::pause((chunk.read_at + rule.latency).saturating_sub(wait::now()));
-            wait::pause(rule.pause);
-            if to.write_all(&chunk.bytes).is_err() {
+            if write_slowly(&mut to, &chunk.bytes, rule.pause).is_err() {
                 break;
             }
         }
@@ -164,6 +166,16 @@ impl Shared {
         };
         *self.changed.wait_while(rule, held).unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn write_slowly(to: &mut TcpStream, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+    if pause.is_zero() {
+        return to.write_all(bytes);
+    }
+    bytes.chunks(MESSAGE_BYTES).try_for_each(|message| {
+        wait::pause(pause);
+        to.write_all(message)
+    })
 }
 
 struct Chunk {
