@@ -302,6 +302,13 @@ impl SimDisk {
         self.world().capacity = bytes;
     }
 
+    /// No accident that was planned happens any more.
+    pub fn forget_accidents(&self) {
+        let mut world = self.world();
+        (world.off_at_step, world.fail_sync_at) = (None, None);
+        (world.capacity, world.read_only) = (u64::MAX, false);
+    }
+
     /// Bytes in all files together.
     pub fn used(&self) -> u64 {
         self.world().used()

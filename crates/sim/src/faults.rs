@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// For lost nodes to be replaced, one after the other, when nothing else is wrong.
 const MEND_WITHIN: Duration = Duration::from_secs(90);
 
+/// What was hurt may be noticed late, when it is read: nothing must have happened for so long.
+const CALM_FOR: Duration = Duration::from_secs(3);
+
 macro_rules! kinds {
     ($($kind:ident $name:literal)*) => {
         /// A way in which something goes wrong.
@@ -96,6 +99,8 @@ pub(crate) struct Faults {
     /// are in their place.
     hurt: Vec<NodeId>,
     plans: Vec<(NodeId, damage::Plan)>,
+    /// Nodes whose disks were emptied and that have yet to notice.
+    emptied: Vec<NodeId>,
     replacement: Option<replace::Replacement>,
     pub(crate) replaced: u64,
 }
@@ -145,10 +150,15 @@ impl Faults {
             self.end(cluster, end).await;
         }
         cluster.net.heal();
+        cluster.machines.values().for_each(|machine| machine.disk.forget_accidents());
         let deadline = Instant::now() + MEND_WITHIN;
-        while !self.ends.is_empty() || !self.lost.is_empty() {
+        let mut calm_since = Instant::now();
+        while calm_since.elapsed() < CALM_FOR {
             sleep(TICK).await;
             self.step(cluster).await;
+            if !self.ends.is_empty() || !self.lost.is_empty() || !self.emptied.is_empty() {
+                calm_since = Instant::now();
+            }
             assert!(
                 Instant::now() < deadline,
                 "{:?} can't be replaced: {:#?}",
@@ -171,6 +181,7 @@ impl Faults {
 
     /// A node didn't start, or ended by itself.
     fn failed(&mut self, cluster: &Cluster, id: NodeId, failure: &raft::Failure) {
+        self.emptied.retain(|emptied| *emptied != id);
         if failure.exit_code() == 3 {
             // The machine refused: it is repaired, and the node started again.
             return self.later(cluster.below(3_000), End::Start(id));

@@ -77,6 +77,7 @@ impl Faults {
             }
             Plan::Wipe => {
                 machine.empty(cluster.entropy.next_u64());
+                self.emptied.push(one);
             }
             Plan::Shard(shard) => machine.store.damage_shard(shard),
             Plan::Store => machine.store.make_unreadable(),

@@ -73,8 +73,8 @@ impl Faults {
         let (done, answer) = oneshot::channel();
         let node = process.node.clone();
         tokio::spawn(process.gate.run(async move {
-            let next = raft::Shards::outline(&*node).node_id_next;
-            let member = Member { peer: format!("n{next}"), ..Member::default() };
+            // The same words each time, as an operator repeats them who got no answer.
+            let member = Member { peer: format!("in place of {lost}"), ..Member::default() };
             let _: Result<(), _> = done.send(node.replace(lost, member).await.ok());
         }));
         let answer =
