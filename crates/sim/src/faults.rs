@@ -181,7 +181,6 @@ impl Faults {
 
     /// A node didn't start, or ended by itself.
     fn failed(&mut self, cluster: &Cluster, id: NodeId, failure: &raft::Failure) {
-        self.emptied.retain(|emptied| *emptied != id);
         if failure.exit_code() == 3 {
             // The machine refused: it is repaired, and the node started again.
             return self.later(cluster.below(3_000), End::Start(id));

@@ -52,7 +52,7 @@ impl Options {
         let ms = Duration::from_millis;
         let clients = 8 + entropy.below(33);
         // So many calls a second together, however many ask.
-        let calls = one_of(&[100, 160, 300]);
+        let calls = one_of(&[160, 300, 500]);
         let mut kinds: Vec<Kind> =
             Kind::ALL.iter().copied().filter(|_| entropy.below(3) > 0).collect();
         if kinds.is_empty() {
@@ -70,7 +70,7 @@ impl Options {
             disk: ms(one_of(&[0, 1, 3, 10])),
             kept_bytes: one_of(&[32, 128, 1024]) << 10,
             checkpoint_bytes: one_of(&[4, 16, 64]) << 10,
-            faults_every: ms(one_of(&[400, 1_000, 3_000])),
+            faults_every: ms(one_of(&[400, 800, 2_500])),
             faults_for: Duration::from_secs(chosen.seconds.unwrap_or(60)),
             reads: chosen.reads.unwrap_or_default(),
             kinds: chosen.kinds.clone().unwrap_or(kinds),

@@ -144,13 +144,6 @@ impl Sim {
         machine.store.crash();
     }
 
-    /// The process of a node is killed; its machine goes on.
-    fn kill(&mut self, id: NodeId) {
-        let machine = self.machines.get_mut(&id).unwrap();
-        machine.node.take().unwrap().kill();
-        machine.disk.kill();
-    }
-
     fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.machines.values().filter_map(|machine| machine.node.as_ref())
     }

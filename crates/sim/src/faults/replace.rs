@@ -25,6 +25,7 @@ pub(super) enum Replacement {
 impl Faults {
     /// A node is gone, or refuses its data.
     pub(super) fn lose(&mut self, one: NodeId) {
+        self.emptied.retain(|emptied| *emptied != one);
         if !self.hurt.contains(&one) {
             self.hurt.push(one);
         }
