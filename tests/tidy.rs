@@ -80,6 +80,11 @@ fn scripts_are_short_and_nothing_names_a_machine() {
     assert_none(texts::broken_words(&source::root()));
 }
 
+#[test]
+fn no_product_is_built_with_planted_defects() {
+    assert_none(texts::broken_planted(&source::root()));
+}
+
 fn assert_none(broken: Vec<String>) {
     assert!(broken.is_empty(), "{} rules broken:\n{}", broken.len(), broken.join("\n"));
 }

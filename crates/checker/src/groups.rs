@@ -20,6 +20,7 @@ pub(super) fn check(
         at_least_once(stream, &deliveries, last, pending, found);
     }
     no_double_delivery(stream, ops, found);
+    claims_hold(stream, ops, found);
     acknowledged_stays(stream, ops, pending, found);
     acknowledged_once(stream, ops, found);
     pending_stays(stream, ops, pending, removals, found);
@@ -99,6 +100,38 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
             if owner != consumer && !claimed {
                 found.add(10, || {
                     format!("stream {stream}: {id:?} was given to {consumer}, who never had it")
+                });
+            }
+        }
+    }
+}
+
+/// 10: what a consumer is given again, no other has surely taken over since it came to have it.
+fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
+    // Until when a consumer may have come to have an entry; and what was surely taken over.
+    let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
+    let mut taken: BTreeMap<Id, Vec<(usize, Duration, Duration)>> = BTreeMap::new();
+    for op in ops {
+        let What::Claim { consumer, ids, outcome } = &op.what else { continue };
+        for id in ids.iter().filter(|_| outcome.is_possible()) {
+            let until = if outcome.is_done() { op.ret } else { Duration::MAX };
+            let had = had.entry((*id, *consumer)).or_default();
+            *had = (*had).max(until);
+            if outcome.is_done() {
+                taken.entry(*id).or_default().push((*consumer, op.call, op.ret));
+            }
+        }
+    }
+    for op in ops {
+        let What::Deliver { consumer, new: false, entries } = &op.what else { continue };
+        for (id, _) in entries {
+            // Whoever was given it as new was so before anybody could take it over.
+            let mine = had.get(&(*id, *consumer)).copied().unwrap_or_default();
+            let others = taken.get(id).into_iter().flatten().filter(|(who, ..)| who != consumer);
+            let mut since = others.filter(|(_, call, ret)| mine < *call && *ret < op.call);
+            if let Some((other, ..)) = since.next() {
+                found.add(10, || {
+                    format!("stream {stream}: {id:?} was taken over by {other}, {consumer} has it")
                 });
             }
         }

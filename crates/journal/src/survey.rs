@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use base::planted::{Bug, is};
 use base::{Access, Disk};
 
 use crate::error::{Damage, Doing, OpenError};
@@ -195,6 +196,9 @@ impl Surveyor<'_> {
             let what =
                 format!("no valid batch, though everything below {} was synced", mark.offset);
             return Err(Damage::new(&path, end, what).into());
+        }
+        if is(Bug::UnsyncedBelieved) {
+            mark = position(end);
         }
         let mut tail = Vec::new();
         let mut offset = start;

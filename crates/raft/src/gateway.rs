@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base::planted::{Bug, is};
 use base::{NodeId, ShardId};
 use openraft::async_runtime::watch::{Watch, WatchReceiver};
 use streams::command::{Command, Stamp};
@@ -279,6 +280,9 @@ impl Gateway {
     /// Everything that is unanswered is sent again, from the lowest number.
     fn restart(&mut self) {
         self.attempt += 1;
+        if is(Bug::RetryWithoutNumber) {
+            self.lowest = self.never_sent;
+        }
         self.unsent = self.lowest;
         self.calls = 0;
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::NodeId;
+use base::planted::{Bug, is};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::LeaderClock;
 use crate::gateway::{Failed, RunOutcome};
+use crate::machine::data::Data;
 use crate::shard::Group;
 use crate::types::{Proposal, TypeConfig};
 
@@ -119,6 +121,9 @@ impl Proposer {
             stamp: self.clock.stamp(),
             runs: runs.iter().map(|one| self.group.slots.run(&one.run)).collect(),
         };
+        if is(Bug::TrimBeforeCommit) {
+            self.group.replica.with(|data: &mut Data| data.trim_early(&batch));
+        }
         let proposal = Proposal(batch.encode());
         let (responder, written) = ProgressResponder::complete_only();
         // When the core is gone the responder is dropped, which `written` sees.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::planted::{Bug, is};
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
 use streams::command::Stamp;
@@ -120,6 +121,9 @@ fn at_once(group: &Group, clock: &LeaderClock, one: Asked) -> Option<Asked> {
 /// Makes sure that this node led at some moment after now, and has applied everything committed
 /// before.
 pub(crate) async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
+    if is(Bug::LeaseWithoutLease) && group.leads() {
+        return Ok(());
+    }
     let policy = match reads {
         Reads::Quorum => ReadPolicy::ReadIndex,
         Reads::Lease => ReadPolicy::LeaseRead,

@@ -95,7 +95,7 @@ impl Group {
         let shard = replica.shard();
         let config = config(shard, times, quiet).validate().map_err(|error| error.to_string())?;
         let network = Network { router, replica: replica.clone() };
-        let log = LogStore::new(journal, shard, fatal);
+        let log = LogStore::new(journal, node, shard, fatal);
         let machine = StateMachine(replica.clone());
         let raft = Raft::new(node.0, Arc::new(config), network, log, machine).await;
         let raft = raft.map_err(|error| error.to_string())?;
@@ -155,6 +155,7 @@ impl Group {
             followers.iter().filter(|(node, _)| **node != metrics.id).map(lag).collect()
         });
         let synced = self.raft.watch_log_progress().get().and_then(|point| point.last_log_id);
+        let voted = self.raft.watch_vote_progress().get();
         let checkpoint = self.replica.checkpoint();
         let (keys, expiring_keys) = match self.shard.is_meta() {
             true => (0, 0),
@@ -170,6 +171,8 @@ impl Group {
             committed_index: index(metrics.cluster_committed),
             applied_index: index(applied),
             synced_index: index(synced),
+            synced_term: synced.map_or(0, |id| id.leader_id.term),
+            voted_term: voted.map_or(0, |vote| vote.leader_id.term),
             checkpoint_index: checkpoint.map_or(0, |checkpoint| index(checkpoint.meta.last_log_id)),
             voters: metrics.membership_config.voter_ids().map(NodeId).collect(),
             lag: lag.unwrap_or_default(),

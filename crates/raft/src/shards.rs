@@ -193,6 +193,10 @@ pub struct ShardStatus {
     pub committed_index: u64,
     pub applied_index: u64,
     pub synced_index: u64,
+    /// The term of that entry.
+    pub synced_term: u64,
+    /// The term of the vote that is synced.
+    pub voted_term: u64,
     pub checkpoint_index: u64,
     pub voters: Vec<NodeId>,
     /// Keys that this replica holds.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base::planted::{Bug, is};
 use base::sum::{crc32c, crc32c_append};
 use base::{NodeId, ShardId};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -292,8 +293,11 @@ impl SnapshotReader {
 
     fn put_part(&mut self, key: &Bytes, body: &mut BytesMut) -> Result<(), Broken> {
         let pin = &self.pinned.pin;
-        let value =
-            pin.get(key)?.ok_or(DecodeError { what: "checkpoint", detail: "lacks a part" })?;
+        let late = self.pinned.replica.as_ref().filter(|_| is(Bug::ChunkEncodedLate));
+        let late = late.map(|it| it.store.get(it.shard, key)).transpose()?.flatten();
+        let value = late
+            .or(pin.get(key)?)
+            .ok_or(DecodeError { what: "checkpoint", detail: "lacks a part" })?;
         body.put_u16_le(u16::try_from(key.len()).expect("keys are short"));
         body.put_slice(key);
         body.put_u32_le(u32::try_from(value.len()).expect("parts are far below 4 GiB"));

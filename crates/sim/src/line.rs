@@ -105,8 +105,8 @@ async fn next<S: futures::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
 
 fn seen(entry: &v1::Entry) -> Option<Seen> {
     let id = entry.id?;
-    let value = std::str::from_utf8(&entry.fields.first()?.value).ok()?.parse().ok()?;
-    Some(((id.ms, id.seq), value))
+    let text = |at: usize| std::str::from_utf8(&entry.fields.get(at)?.value).ok();
+    Some(((id.ms, id.seq), value_of(text(0), text(1))))
 }
 
 /// Runs a call as a part of the node; none where no answer comes.
@@ -158,11 +158,20 @@ pub(crate) fn count_of(value: &Value) -> Option<u64> {
     u64::try_from(value.as_integer()?).ok()
 }
 
+/// What an entry holds. Its padding is not compared with what was asked for; it is all of one kind.
+fn value_of(value: Option<&str>, padding: Option<&str>) -> u64 {
+    let whole = padding.is_some_and(|padding| padding.bytes().all(|byte| byte == b'x'));
+    let value = value.and_then(|value| value.parse().ok()).filter(|_| whole);
+    value.unwrap_or_else(|| panic!("bytes that nobody wrote are served: {value:?} {padding:?}"))
+}
+
 /// `[[id, [v, value, ...]], ...]`
 pub(crate) fn entries_of(value: &Value) -> Option<Vec<Seen>> {
     let entry = |entry: &Value| {
         let [id, fields] = entry.as_items()? else { return None };
-        Some((id_of(id)?, fields.as_items()?.get(1)?.as_text()?.parse().ok()?))
+        let fields = fields.as_items()?;
+        let text = |at: usize| fields.get(at)?.as_text();
+        Some((id_of(id)?, value_of(text(1), text(3))))
     };
     value.as_items()?.iter().map(entry).collect()
 }

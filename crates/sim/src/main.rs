@@ -10,6 +10,7 @@ mod machine;
 mod many;
 mod options;
 mod pipe;
+mod planted;
 mod random;
 mod trace;
 mod watch;
@@ -17,6 +18,7 @@ mod work;
 
 use std::process::ExitCode;
 
+use base::planted::Bug;
 use clap::Parser;
 
 use crate::faults::Kind;
@@ -27,7 +29,7 @@ use crate::options::Chosen;
 #[command(name = "sim", max_term_width = 100)]
 struct Arguments {
     /// Repeat the life of this seed and show its trace.
-    #[arg(value_name = "SEED", conflicts_with = "seeds", required_unless_present = "seeds")]
+    #[arg(value_name = "SEED", conflicts_with = "seeds", required_unless_present_any = ["seeds", "bugs"])]
     seed: Option<u64>,
     /// Live so many lives, with a line each hundred.
     #[arg(long, value_name = "N")]
@@ -53,6 +55,13 @@ struct Arguments {
     /// Show what the nodes log, too, as a filter: `info`, `raft=debug`.
     #[arg(long, value_name = "FILTER", conflicts_with = "seeds")]
     log: Option<String>,
+    /// Plant this defect; of many lives, the first that finds it is the last. Needs a build with the
+    /// feature `planted`.
+    #[arg(long, value_name = "NAME", value_parser = planted::bug, conflicts_with = "record")]
+    bug: Option<Bug>,
+    /// List the defects that can be planted.
+    #[arg(long, exclusive = true)]
+    bugs: bool,
     /// Only what the life came to, in numbers.
     #[arg(long, hide = true, conflicts_with = "seeds")]
     brief: bool,
@@ -78,6 +87,10 @@ impl Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if arguments.bugs {
+        many::tell(planted::list().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
     match arguments.seed {
         Some(seed) => Ok(one(seed, &arguments)),
         None => many::run(&arguments),
@@ -90,6 +103,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
     }
     be_quiet_about_simulated_panics();
+    arguments.bug.into_iter().for_each(planted::plant);
     let (chosen, shown) = (arguments.chosen(), !arguments.brief);
     // A thread of its own: the standard library draws a thread's hash keys once, at the first map.
     let life = std::thread::spawn(move || {

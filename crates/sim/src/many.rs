@@ -1,6 +1,7 @@
 //! Many lives, each in a process of its own, so that one that panics, hangs or fills the memory is
 //! one life and its seed. Never a life itself.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -11,11 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use base::planted::Bug;
 use base::{Clock, SystemClock};
 use checker::ledger::{Ledger, Line};
 
 use crate::Arguments;
 use crate::life::Report;
+use crate::planted;
 
 /// Between two lines of progress.
 const LINE_EACH: u64 = 100;
@@ -34,6 +37,8 @@ const TICKS: f64 = 100.0;
 struct Sum {
     lives: u64,
     broken: Vec<u64>,
+    /// What each of these said on its last breath.
+    said: BTreeMap<u64, String>,
     report: Report,
 }
 
@@ -50,6 +55,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     tell(&format!("{count} lives from seed {first} on, of {} s each", arguments.seconds));
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
     let sum = all(arguments, first, count, jobs, &minutes)?;
+    if let Some(bug) = arguments.bug {
+        return Ok(sum.found(bug));
+    }
     tell(&table(&sum, minutes()));
     if let Some(ledger) = ledger {
         ledger.append(&Line {
@@ -93,6 +101,10 @@ fn all(
         drop(done);
         for (seed, output) in lives {
             sum.add(seed, &output?);
+            if arguments.bug.is_some() && !sum.broken.is_empty() {
+                // Those that have begun are waited for: one of them may be an earlier seed.
+                next.store(first + count, Ordering::SeqCst);
+            }
             if sum.lives.is_multiple_of(LINE_EACH) {
                 tell(&format!("{:>6.1} min  {}", minutes(), sum.line()));
             }
@@ -118,10 +130,28 @@ fn again(seed: u64, arguments: &Arguments) -> Vec<OsString> {
     if arguments.lease {
         args.push("--lease".to_owned());
     }
+    if let Some(bug) = arguments.bug {
+        args.extend(["--bug".to_owned(), bug.name().to_owned()]);
+    }
     args.into_iter().map(OsString::from).collect()
 }
 
 impl Sum {
+    /// Whether a defect was found, and by which seed.
+    fn found(&self, bug: Bug) -> ExitCode {
+        let (name, lives) = (bug.name(), self.lives);
+        match self.said.first_key_value() {
+            Some((seed, said)) => {
+                tell(&format!("{name} is found by seed {seed}: {said}"));
+                ExitCode::SUCCESS
+            }
+            None => {
+                tell(&format!("{name} is not found in {lives} lives"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     fn add(&mut self, seed: u64, output: &Output) {
         self.lives += 1;
         let told = String::from_utf8_lossy(&output.stdout);
@@ -130,6 +160,7 @@ impl Sum {
             None => {
                 self.broken.push(seed);
                 let why = String::from_utf8_lossy(&output.stderr);
+                self.said.insert(seed, planted::said(&why));
                 let why: Vec<&str> = why.lines().take(LINES_SHOWN).collect();
                 tell(&format!("seed {seed} ({}):\n{}", output.status, why.join("\n")));
             }
@@ -193,6 +224,6 @@ fn children_seconds() -> Option<f64> {
 }
 
 #[expect(clippy::print_stdout, reason = "what the lives came to is what the program gives")]
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     println!("{text}");
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::ShardId;
+use base::planted::{Bug, is};
 use bytes::Bytes;
 
 use crate::api::{CheckpointNumber, Error, Part, Pin, Root, Store, Stores, Switch};
@@ -45,7 +46,8 @@ type Parts = BTreeMap<Bytes, Value>;
 #[derive(Clone, Debug)]
 enum Value {
     Whole(Bytes),
-    Damaged,
+    /// As the disk has it: a bit is wrong, which whoever reads it is told.
+    Damaged(Bytes),
 }
 
 #[derive(Debug, Default)]
@@ -80,11 +82,27 @@ impl Memory {
     pub fn damage(&self, shard: ShardId, key: &[u8]) -> bool {
         let mut contents = self.lock();
         let Some(shard) = contents.shards.get_mut(&shard) else { return false };
-        match Arc::make_mut(&mut shard.parts).get_mut(key) {
-            Some(value) => *value = Value::Damaged,
-            None => return false,
+        let Some(value) = Arc::make_mut(&mut shard.parts).get_mut(key) else { return false };
+        if let Value::Whole(bytes) = value {
+            let mut flipped = bytes.to_vec();
+            let middle = flipped.len() / 2;
+            flipped.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
+            *value = Value::Damaged(flipped.into());
         }
         true
+    }
+
+    /// The same for some part, whichever the number `at` means.
+    pub fn damage_some(&self, shard: ShardId, at: u64) {
+        let keys: Vec<Bytes> = self
+            .lock()
+            .shards
+            .get(&shard)
+            .map_or_else(Vec::new, |shard| shard.parts.keys().cloned().collect());
+        let at = at.checked_rem(keys.len() as u64).and_then(|at| usize::try_from(at).ok());
+        if let Some(key) = at.and_then(|at| keys.get(at)) {
+            self.damage(shard, key);
+        }
     }
 
     /// Damages a whole shard: every call for it answers [`Error::Damaged`] until it is forgotten.
@@ -289,7 +307,7 @@ impl Value {
     fn len(&self) -> usize {
         match self {
             Value::Whole(bytes) => bytes.len(),
-            Value::Damaged => 0,
+            Value::Damaged(bytes) => bytes.len(),
         }
     }
 }
@@ -318,7 +336,8 @@ fn get(shard: ShardId, parts: &Parts, key: &[u8]) -> Result<Option<Bytes>, Error
     match parts.get(key) {
         None => Ok(None),
         Some(Value::Whole(value)) => Ok(Some(value.clone())),
-        Some(Value::Damaged) => Err(Error::Damaged {
+        Some(Value::Damaged(value)) if is(Bug::DamageServed) => Ok(Some(value.clone())),
+        Some(Value::Damaged(_)) => Err(Error::Damaged {
             shard,
             key: key.escape_ascii().to_string(),
             detail: "damaged on demand".to_owned(),

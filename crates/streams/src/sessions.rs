@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use base::planted::{Bug, is};
 use base::{Incarnation, NodeId};
 
 use crate::encoding::put_reply;
@@ -102,6 +103,9 @@ impl State {
             return Admit::Refused(NotAdmitted::Stale);
         }
         session.forget_below(lowest_unanswered);
+        if sequence <= session.mark && is(Bug::RetryAppliedTwice) {
+            return Admit::Apply;
+        }
         if sequence <= session.mark {
             let kept = sequence.checked_sub(session.kept_from());
             let kept = kept.and_then(|at| session.kept.get(usize::try_from(at).ok()?));

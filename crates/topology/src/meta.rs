@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 
 use base::NodeId;
+use base::planted::{Bug, is};
 use base::sum::crc32c;
 
 use crate::map::ShardMap;
@@ -177,6 +178,11 @@ impl Meta {
         }
         if self.replacements().next().is_some() {
             return MetaReply::Refused("another node is being replaced: wait for it".into());
+        }
+        if is(Bug::NodeIdReused) {
+            let state = NodeState::Joining { replaces: lost };
+            self.nodes.insert(lost, Node { addresses, state });
+            return MetaReply::Node(lost);
         }
         let new = NodeId(self.node_next);
         self.node_next += 1;

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+const _: () = assert!(!base::planted::POSSIBLE, "defects are planted for `sim` alone");
+
 fn main() -> ExitCode {
     match cli::Cli::try_parse() {
         Ok(cli) => run(cli),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use base::{Disk, Entropy, RealDisk, SeededEntropy, SimDisk};
+use base::{Disk, Entropy, NodeId, RealDisk, SeededEntropy, SimDisk};
 use bytes::Bytes;
 use journal::{Committer, Marks, Options};
 use openraft::EntryPayload;
@@ -54,7 +54,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Running> for Builder {
             fatal: fatal(),
             dirty: Box::new(|_| {}),
         });
-        let log = LogStore::new(journal, SHARD, fatal());
+        let log = LogStore::new(journal, NodeId(1), SHARD, fatal());
         let guard = Running { _committer: committer };
         Ok((guard, log, StateMachine(replica.unwrap())))
     }
@@ -79,7 +79,7 @@ struct Stepped {
 impl Stepped {
     fn open(dir: &Path) -> Self {
         let (journal, committer) = open(Arc::new(RealDisk), dir);
-        Self { log: LogStore::new(journal, SHARD, fatal()), committer }
+        Self { log: LogStore::new(journal, NodeId(1), SHARD, fatal()), committer }
     }
 
     /// Awaits a call of the log store; what it handed in is committed meanwhile.
@@ -224,7 +224,7 @@ fn killed_between_any_two_calls_it_is_what_it_was_after_some_call_at_or_past_the
         let mut term = 1;
         for _ in 0..3 {
             let (journal, mut committer) = open(Arc::new(disk.clone()), Path::new("/journal"));
-            let log = LogStore::new(journal, SHARD, fatal());
+            let log = LogStore::new(journal, NodeId(1), SHARD, fatal());
             assert_eq!(Model::of(&log), model);
             // The model after each call, from the last on whose answer came.
             let mut may = vec![model.clone()];
@@ -246,7 +246,7 @@ fn killed_between_any_two_calls_it_is_what_it_was_after_some_call_at_or_past_the
             drop((log, committer));
             disk.crash();
             let (journal, committer) = open(Arc::new(disk.clone()), Path::new("/journal"));
-            let now = Model::of(&LogStore::new(journal, SHARD, fatal()));
+            let now = Model::of(&LogStore::new(journal, NodeId(1), SHARD, fatal()));
             drop(committer);
             assert!(may[sure..].contains(&now), "seed {seed}: {now:?} after answer {sure}");
             model = now;

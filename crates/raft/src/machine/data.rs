@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::ShardId;
+use base::planted::{Bug, is};
+use base::{Clock, ShardId};
 use bytes::Bytes;
 use store::Store;
 use streams::block::{Block, Blocks};
@@ -30,6 +31,8 @@ pub struct Data {
     state: State,
     blocks: Fetch,
     listeners: Vec<Listening>,
+    /// Asked for the time in place of the log by a planted defect alone.
+    own_clock: Option<Arc<dyn Clock>>,
 }
 
 /// Where what happens is told, while somebody wants to know.
@@ -68,7 +71,13 @@ impl Data {
     /// An empty shard whose blocks lie in `store`.
     pub fn new(shard: ShardId, store: Arc<dyn Store>, cache: Arc<BlockCache>) -> Self {
         let blocks = Fetch { shard, store, cache };
-        Self { state: State::new(), blocks, listeners: Vec::new() }
+        Self { state: State::new(), blocks, listeners: Vec::new(), own_clock: None }
+    }
+
+    /// Goes by this node's own clock, where that defect is planted.
+    pub(crate) fn with_clock(mut self, clock: &Arc<dyn Clock>) -> Self {
+        self.own_clock = is(Bug::IdFromLocalClock).then(|| clock.clone());
+        self
     }
 
     /// Somebody who hears what happens from now on, once it wants to.
@@ -170,6 +179,16 @@ impl Data {
         Ok(applied.reply)
     }
 
+    /// Makes room at once for what is about to be proposed. Only a planted defect does.
+    pub(crate) fn trim_early(&mut self, batch: &Batch) {
+        let Self { state, blocks, .. } = self;
+        for command in batch.runs.iter().flat_map(|run| &run.commands) {
+            if matches!(command, Command::Trim { .. }) {
+                drop(state.apply_steps::<Broken>(batch.stamp, command, |keys| blocks.fetch(keys)));
+            }
+        }
+    }
+
     fn resolve(&self, reply: Reply<EntryRef>) -> Result<Reply<Entry>, Broken> {
         let blocks = self.blocks.fetch(self.state.needs_reply(&reply))?;
         Ok(self.state.resolve(&blocks, reply)?)
@@ -216,7 +235,10 @@ const BLOCK_OVERHEAD_BYTES: usize = 160;
 
 impl Machine for Data {
     fn apply(&mut self, proposal: &Bytes, answer: bool) -> Result<Outcomes, Broken> {
-        let batch = Batch::decode(proposal)?;
+        let mut batch = Batch::decode(proposal)?;
+        if let Some(clock) = &self.own_clock {
+            batch.stamp.now_ms = clock.wall_ms();
+        }
         let mut outcomes = Outcomes::default();
         for run in &batch.runs {
             self.apply_run(run, batch.stamp, &mut outcomes, answer)?;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use base::planted::{Bug, is};
 use base::{ClusterId, NodeId, ShardId};
 use journal::Marks;
 use journal::guard::{DataLock, Forming, Found, Identity, inspect};
@@ -49,7 +50,8 @@ impl Inner {
         let (identity, marks) = match found {
             Found::Nothing => (None, Marks::default()),
             Found::Data { identity, marks } => {
-                let identity = identity.next_life(&*world.entropy);
+                let next = identity.next_life(&*world.entropy);
+                let identity = if is(Bug::IncarnationReused) { identity } else { next };
                 identity.save(&*world.disk, &options.data_dir).map_err(refused)?;
                 (Some(identity), marks)
             }

@@ -226,13 +226,14 @@ impl Running {
     }
 
     fn open_replica(&self, shard: ShardId) -> Result<Arc<Replica>, Broken> {
+        let node = self.node.upgrade().ok_or_else(|| Broken::Journal("stopping".into()))?;
         let machine: Box<dyn Machine> = if shard.is_meta() {
             Box::new(MetaMachine::default())
         } else {
-            Box::new(Data::new(shard, self.store.clone(), self.cache.clone()))
+            let data = Data::new(shard, self.store.clone(), self.cache.clone());
+            Box::new(data.with_clock(&node.world.clock))
         };
         let cache = self.cache.clone();
-        let node = self.node.upgrade().ok_or_else(|| Broken::Journal("stopping".into()))?;
         Replica::open(Setup {
             shard,
             journal: self.journal.clone(),

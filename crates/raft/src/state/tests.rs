@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use base::{Clock, Entropy, SeededEntropy, SimDisk};
+use base::{Clock, Entropy, NodeId, SeededEntropy, SimDisk};
 use journal::Marks as JournalMarks;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::error::{RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -176,7 +176,7 @@ impl Node {
             }
         });
         let calls = Calls { reachable: self.reachable.clone(), from: self.id, to: 0 };
-        let log = LogStore::new(journal, SHARD, fatal);
+        let log = LogStore::new(journal, NodeId(1), SHARD, fatal);
         let machine = StateMachine(replica.clone());
         let raft = Raft::new(self.id, config(), calls, log, machine).await.unwrap();
         let following = tokio::spawn(follow(raft.clone(), replica.marks()));

@@ -13,6 +13,7 @@ use crate::reply::{Claimed, Reply};
 use crate::state::State;
 use crate::stream::{Once, Span, Stream};
 
+use base::planted::{Bug, is};
 use bytes::Bytes;
 
 impl Call<'_> {
@@ -128,7 +129,9 @@ impl Claimer<'_> {
             let counted = before.map_or(1, |before| before.deliveries);
             let next = if claim.just_id { counted } else { counted.saturating_add(1) };
             let deliveries = claim.deliveries.unwrap_or(next);
-            self.take(*id, delivered_ms, deliveries);
+            if !is(Bug::ClaimDropped) {
+                self.take(*id, delivered_ms, deliveries);
+            }
             taken.push(*id);
         }
         Ok(taken)
