@@ -85,6 +85,11 @@ fn no_product_is_built_with_planted_defects() {
     assert_none(texts::broken_planted(&source::root()));
 }
 
+#[test]
+fn quoted_figures_are_the_sums_of_the_ledger() {
+    assert_none(texts::broken_figures(&source::root()));
+}
+
 fn assert_none(broken: Vec<String>) {
     assert!(broken.is_empty(), "{} rules broken:\n{}", broken.len(), broken.join("\n"));
 }

@@ -1,6 +1,7 @@
 //! Headers, exceptions, and words that don't belong into an open-source project.
 
 use std::path::Path;
+use std::process::Command;
 
 use super::source::{self, File};
 
@@ -34,6 +35,16 @@ pub(crate) fn broken_scripts(root: &Path) -> Vec<String> {
         }
     }
     broken
+}
+
+/// Figures of RELIABILITY.md that aren't the sums of the ledger.
+pub(crate) fn broken_figures(root: &Path) -> Vec<String> {
+    let sums = Command::new(root.join("scripts/ledger")).output().expect("scripts/ledger runs");
+    let sums = String::from_utf8(sums.stdout).expect("a table is text");
+    let told = std::fs::read_to_string(root.join("RELIABILITY.md")).expect("a text");
+    let wanted = format!("<!-- ledger -->\n{sums}<!-- end of ledger -->");
+    let why = "RELIABILITY.md: not the sums of tests/ledger.csv; run `scripts/ledger --write`";
+    if told.contains(&wanted) { Vec::new() } else { vec![why.to_owned()] }
 }
 
 /// Where defects could be planted that don't stand behind a call of `base::planted`: only `base`
