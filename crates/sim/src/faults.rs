@@ -12,6 +12,7 @@ use base::{Entropy, NodeId, ShardId};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
+use crate::promised::Promised;
 use crate::watch::Watch;
 use crate::work::Shared;
 
@@ -102,6 +103,7 @@ pub(crate) struct Faults {
     /// Nodes whose disks were emptied and that have yet to notice.
     emptied: Vec<NodeId>,
     replacement: Option<replace::Replacement>,
+    promised: Promised,
     pub(crate) replaced: u64,
 }
 
@@ -118,6 +120,7 @@ impl Faults {
         while Instant::now() < end {
             sleep(TICK).await;
             self.step(cluster).await;
+            self.promised.look(cluster, &self.hurt);
             if next <= Instant::now() {
                 let every = u64::try_from(cluster.options.faults_every.as_millis());
                 next = Instant::now() + cluster.below(every.unwrap_or(u64::MAX));
@@ -134,7 +137,11 @@ impl Faults {
     async fn step(&mut self, cluster: &mut Cluster) {
         for (id, _, failure) in cluster.take_ended() {
             cluster.trace.note(format!("node {id} ends: {failure}"));
-            cluster.crash(id);
+            // Its machine may go on: what it wrote and did not sync is there until it doesn't.
+            match cluster.entropy.below(2) {
+                0 => cluster.kill(id),
+                _ => cluster.crash(id),
+            }
             self.failed(cluster, id, &failure);
         }
         while let Some(due) = self.ends.first_entry().filter(|it| it.key().0 <= Instant::now()) {

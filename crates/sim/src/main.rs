@@ -11,6 +11,7 @@ mod many;
 mod options;
 mod pipe;
 mod planted;
+mod promised;
 mod random;
 mod trace;
 mod watch;
@@ -56,7 +57,7 @@ struct Arguments {
     #[arg(long, value_name = "FILTER", conflicts_with = "seeds")]
     log: Option<String>,
     /// Plant this defect; of many lives, the first that finds it is the last. Needs a build with the
-    /// feature `planted`.
+    /// feature `planted`, as scripts/planted makes it.
     #[arg(long, value_name = "NAME", value_parser = planted::bug, conflicts_with = "record")]
     bug: Option<Bug>,
     /// List the defects that can be planted.

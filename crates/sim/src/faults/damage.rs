@@ -15,10 +15,19 @@ const DATA_DIR: &str = "/data";
 /// What is to be done to a disk once the machine is off. Bytes that are older than the witness: a
 /// flipped bit in the very last batch can't be told from a torn one.
 pub(super) enum Plan {
-    Flip { path: PathBuf, offset: usize, byte: u8 },
-    Restore { path: PathBuf, bytes: Vec<u8> },
+    Flip {
+        path: PathBuf,
+        offset: usize,
+        byte: u8,
+    },
+    Restore {
+        path: PathBuf,
+        bytes: Vec<u8>,
+    },
     Wipe,
     Shard(ShardId),
+    /// One part of the store, chosen by a number.
+    Part(ShardId, u64),
     Store,
 }
 
@@ -80,6 +89,7 @@ impl Faults {
                 self.emptied.push(one);
             }
             Plan::Shard(shard) => machine.store.damage_shard(shard),
+            Plan::Part(shard, at) => machine.store.damage_some(shard, at),
             Plan::Store => machine.store.make_unreadable(),
         }
         self.start(cluster, one).await;
@@ -91,12 +101,17 @@ fn plan(cluster: &Cluster, kind: Kind, one: NodeId) -> Option<(Plan, String)> {
         return Some((Plan::Wipe, "its disk is emptied".to_owned()));
     }
     let shards = u64::from(cluster.options.shards);
-    match cluster.entropy.below(6) {
+    match cluster.entropy.below(8) {
         0 if kind == Kind::Flip => {
             let shard = ShardId(u16::try_from(cluster.entropy.below(shards)).ok()?);
             return Some((Plan::Shard(shard), format!("shard {shard} of its store is damaged")));
         }
-        1 if kind == Kind::Flip => {
+        1 | 2 if kind == Kind::Flip => {
+            let shard = ShardId(u16::try_from(cluster.entropy.below(shards)).ok()?);
+            let what = format!("a part of shard {shard} of its store is damaged");
+            return Some((Plan::Part(shard, cluster.entropy.next_u64()), what));
+        }
+        3 if kind == Kind::Flip => {
             return Some((Plan::Store, "its store can't be read".to_owned()));
         }
         _ => {}

@@ -46,6 +46,7 @@ impl Faults {
             Some(Replacement::Asked { lost, answer }) if answer.is_finished() => {
                 let Ok(Some(new)) = answer.await else { return };
                 cluster.trace.note(format!("{new} takes the place of {lost}"));
+                assert!(new != lost, "the id of {lost} is given away again");
                 cluster.remove(lost);
                 if !cluster.machines.contains_key(&new) {
                     cluster.add(new);
