@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::planted::{Bug, is};
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::raft::linearizable_read::LinearizerOption;
 use streams::command::Stamp;
 use streams::error::Refusal;
 use streams::query::Query;
@@ -124,11 +125,11 @@ pub(crate) async fn barrier(group: &Group, reads: Reads) -> Result<(), Failed> {
     if is(Bug::LeaseWithoutLease) && group.leads() {
         return Ok(());
     }
-    let policy = match reads {
-        Reads::Quorum => ReadPolicy::ReadIndex,
-        Reads::Lease => ReadPolicy::LeaseRead,
+    let freshness = match reads {
+        Reads::Quorum => LinearizerOption::from(ReadPolicy::ReadIndex),
+        Reads::Lease => LinearizerOption::new(Some(group.lease), true),
     };
-    match group.raft.get_read_linearizer(policy).await {
+    match group.raft.get_read_linearizer(freshness).await {
         Ok(linearizer) => {
             let ready = linearizer.await_ready(&group.raft);
             match tokio::time::timeout(APPLY_PATIENCE, ready).await {

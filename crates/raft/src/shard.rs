@@ -38,6 +38,13 @@ impl Times {
     pub(crate) fn quiet(&self) -> Duration {
         self.election.1 + self.election.1 / 10
     }
+
+    /// How long a leader that a majority answered may read without asking again. Those who answered
+    /// vote for nobody else for a fifth longer by their own clocks: so much may the clocks of two
+    /// nodes differ in speed.
+    fn lease(&self) -> Duration {
+        self.election.1 * 4 / 5
+    }
 }
 
 /// A group that runs here.
@@ -48,6 +55,8 @@ pub(crate) struct Group {
     pub(crate) replica: Arc<Replica>,
     /// Until then no vote is given.
     pub(crate) quiet_until: Instant,
+    /// See [`Times::lease`].
+    pub(crate) lease: Duration,
     pub(crate) feed: Feed,
     /// What the shard answers for.
     pub(crate) slots: Slots,
@@ -109,7 +118,8 @@ impl Group {
             });
         }
         let slots = Slots { shard, map };
-        Ok(Self { shard, raft, replica, quiet_until, feed: Feed::default(), slots })
+        let (lease, feed) = (times.lease(), Feed::default());
+        Ok(Self { shard, raft, replica, quiet_until, lease, feed, slots })
     }
 
     /// Everything openraft says of the group, copied: its borrow would hold the core up.

@@ -25,6 +25,10 @@ const MEND_WITHIN: Duration = Duration::from_secs(90);
 /// What was hurt may be noticed late, when it is read: nothing must have happened for so long.
 const CALM_FOR: Duration = Duration::from_secs(3);
 
+/// How fast or slow a monotonic clock may be: far more than one ever was. Two of them are within what
+/// a lease leaves between its end and the next vote.
+const TIMERS_PERMILLE_MAX: u64 = 90;
+
 macro_rules! kinds {
     ($($kind:ident $name:literal)*) => {
         /// A way in which something goes wrong.
@@ -63,6 +67,7 @@ kinds! {
     HoldCheckpoints "hold-checkpoints"
     ClockJump "clock-jump"
     ClockDrift "clock-drift"
+    TimerDrift "timer-drift"
     Panic "panic"
     Flip "bit-flip"
     OldFile "old-file"
@@ -82,6 +87,7 @@ enum End {
     RoomOnDisk(NodeId),
     ReleaseCheckpoints(NodeId),
     SteadyClock(NodeId),
+    SteadyTimers(NodeId),
     /// A node that stops in good order is given this long.
     Stopped(NodeId),
     CutAgain(NodeId, u32),
@@ -235,6 +241,11 @@ impl Faults {
                     machine.clock.drift(0);
                 }
             }
+            End::SteadyTimers(id) => {
+                if let Some(process) = self.process(cluster, id) {
+                    process.gate.set_drift(0);
+                }
+            }
             End::Stopped(id) => {
                 cluster.kill(id);
                 self.start(cluster, id).await;
@@ -280,6 +291,13 @@ impl Faults {
                 cluster.trace.fault(format!("the clock of {one} drifts by {permille} in 1000"));
                 cluster.machines[&one].clock.drift(permille);
                 self.later(cluster.below(20_000), End::SteadyClock(one));
+            }
+            Kind::TimerDrift => {
+                let permille = cluster.entropy.below(2 * TIMERS_PERMILLE_MAX + 1).cast_signed()
+                    - TIMERS_PERMILLE_MAX.cast_signed();
+                cluster.trace.fault(format!("timers of {one} are fast by {permille} in 1000"));
+                cluster.process(one).gate.set_drift(permille);
+                self.later(cluster.below(20_000), End::SteadyTimers(one));
             }
             Kind::Flip | Kind::OldFile | Kind::Wipe | Kind::Replace => {
                 self.damage(cluster, kind, one);

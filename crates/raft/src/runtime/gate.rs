@@ -11,6 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 use base::{Entropy, SeededEntropy};
 
+use super::instant::Drift;
+
 thread_local! {
     static CURRENT: RefCell<Option<Gate>> = const { RefCell::new(None) };
 }
@@ -24,6 +26,7 @@ pub struct Gate(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    drift: Mutex<Option<Drift>>,
     entropy: SeededEntropy,
 }
 
@@ -45,8 +48,22 @@ impl Gate {
     /// An open gate whose delays follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let state = State { way: Way::Open, tasks: BTreeMap::new(), task_next: 0 };
-        let entropy = SeededEntropy::new(seed);
-        Self(Arc::new(Shared { state: Mutex::new(state), entropy }))
+        let (state, drift) = (Mutex::new(state), Mutex::default());
+        Self(Arc::new(Shared { state, drift, entropy: SeededEntropy::new(seed) }))
+    }
+
+    /// Its monotonic clock is fast (or slow) from now on, by so many in 1000.
+    pub fn set_drift(&self, permille: i64) {
+        let mut drift = self.0.drift.lock().unwrap_or_else(PoisonError::into_inner);
+        *drift = Some(drift.unwrap_or_else(Drift::none).turned(permille));
+    }
+
+    /// How the clock of the running task's node runs; none where it is tokio's.
+    pub(super) fn drift() -> Option<Drift> {
+        CURRENT.with_borrow(|gate| {
+            let drift = gate.as_ref()?.0.drift.lock();
+            *drift.unwrap_or_else(PoisonError::into_inner)
+        })
     }
 
     /// The one that the running task stands behind.
