@@ -8,10 +8,12 @@ use crate::memory;
 
 /// What one input may cost: processor time, which another program's load does not change.
 const TIME_MAX: Duration = Duration::from_millis(50);
-/// Of that, so many times: for code that a sanitizer makes slower (`WEIR_TEST_TIME_FACTOR`).
+/// Slower is what nothing made faster: a build without optimisation.
+const UNOPTIMISED: u32 = if cfg!(debug_assertions) { 10 } else { 1 };
+/// Of [`TIME_MAX`], so many times: for code that a sanitizer makes slower (`WEIR_TEST_TIME_FACTOR`).
 static FACTOR: LazyLock<u32> = LazyLock::new(|| {
     let given = std::env::var("WEIR_TEST_TIME_FACTOR").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(1)
+    given.and_then(|text| text.parse().ok()).unwrap_or(UNOPTIMISED)
 });
 /// What one input may hold at a time.
 const BYTES_MAX: usize = 256 << 20;
@@ -77,15 +79,15 @@ mod tests {
             let from = base::thread_time();
             while base::thread_time() - from < time {}
         };
-        let refused = check(0, b"", &mut |_| spin(TIME_MAX + Duration::from_millis(1)));
+        let refused = check(0, b"", &mut |_| spin(TIME_MAX * *FACTOR + Duration::from_millis(1)));
         assert!(refused.is_err_and(|told| told.starts_with("takes 5")));
         let mut first = true;
         let once = check(0, b"", &mut |_| {
             if std::mem::take(&mut first) {
-                spin(2 * TIME_MAX);
+                spin(2 * TIME_MAX * *FACTOR);
             }
         });
-        assert!(once.is_ok_and(|cost| cost.time < TIME_MAX));
+        assert!(once.is_ok_and(|cost| cost.time < TIME_MAX * *FACTOR));
     }
 
     #[test]
