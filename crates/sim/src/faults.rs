@@ -323,7 +323,7 @@ impl Faults {
             Kind::Kill => {
                 cluster.trace.fault(format!("{one} is killed"));
                 cluster.kill(one);
-                self.later(cluster.below(4_000), End::Start(one));
+                self.later(soon(cluster), End::Start(one));
             }
             Kind::Restart => {
                 cluster.trace.fault(format!("{one} is told to stop"));
@@ -347,7 +347,7 @@ impl Faults {
             _ => {
                 cluster.trace.fault(format!("{one} loses its power"));
                 cluster.crash(one);
-                self.later(cluster.below(4_000), End::Start(one));
+                self.later(soon(cluster), End::Start(one));
             }
         }
     }
@@ -440,6 +440,12 @@ impl Faults {
             }
         }
     }
+}
+
+/// How long a node is down: now and then so shortly that the others hardly notice.
+fn soon(cluster: &Cluster) -> Duration {
+    let most_ms = if cluster.entropy.below(2) == 0 { 300 } else { 4_000 };
+    cluster.below(most_ms)
 }
 
 fn set_pace(cluster: &Cluster, id: NodeId, most: Duration) {
