@@ -29,7 +29,7 @@ const PIPELINE: u64 = 20;
 /// After an error a writer comes back after this.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Between two pipelines of a writer, in the short forms: a busy machine keeps up, too.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(50);
 
 fn is_long() -> bool {
     std::env::var_os("WEIR_TEST_LONG").is_some()
