@@ -131,11 +131,20 @@ fn say(node: &Inner, to: NodeId) -> Said {
     let meta = node.running().and_then(Running::meta);
     let state = meta.as_ref().and_then(|meta| meta.nodes().get(&to)).map(|node| node.state);
     let you = match state {
+        // Once a group counts its votes it has promised something, whether the meta group has
+        // noted that or not.
+        Some(NodeState::Joining { .. }) if votes(node, to) => Known::Member,
         Some(NodeState::Joining { .. }) => Known::Joining,
         Some(NodeState::Active | NodeState::Leaving { .. } | NodeState::Gone) => Known::Member,
         None => Known::Unknown,
     };
     Said { stage, cluster: node.router.me().cluster, you }
+}
+
+/// Whether a node is a voter of any group, as this node has heard.
+fn votes(node: &Inner, of: NodeId) -> bool {
+    let groups = node.running().map(Running::groups).unwrap_or_default();
+    groups.iter().any(|group| group.voters().contains(&of))
 }
 
 /// The lowest of the list says which cluster this is.
@@ -212,21 +221,21 @@ async fn check_map(node: &Arc<Inner>) -> Result<(), Failure> {
 /// One look by an empty node at all others.
 async fn look_around(node: &Arc<Inner>) -> Result<(), Failure> {
     let said = ask_all(node, Question::HowFar).await;
-    for (peer, said) in &said {
-        if said.stage != Stage::Formed {
-            continue;
-        }
-        match said.you {
-            Known::Member => {
-                let (dir, me) = (&node.options.data_dir, node.options.node);
-                return Err(GuardError::emptied(dir, me, format!("node {peer}")).into());
-            }
-            Known::Joining => return join(node, said.cluster),
-            Known::Unknown => tracing::info!(
-                %peer,
-                "the cluster is formed and doesn't know this node: `weir node replace` lets it in"
-            ),
-        }
+    let formed =
+        |you: Known| said.iter().find(|(_, said)| said.stage == Stage::Formed && said.you == you);
+    // Whoever knows most of this node is right.
+    if let Some((peer, _)) = formed(Known::Member) {
+        let (dir, me) = (&node.options.data_dir, node.options.node);
+        return Err(GuardError::emptied(dir, me, format!("node {peer}")).into());
+    }
+    if let Some((_, said)) = formed(Known::Joining) {
+        return join(node, said.cluster);
+    }
+    if let Some((peer, _)) = formed(Known::Unknown) {
+        tracing::info!(
+            %peer,
+            "the cluster is formed and doesn't know this node: `weir node replace` lets it in"
+        );
     }
     let others = node.options.members.len().saturating_sub(1);
     let lowest = node.options.members.keys().next() == Some(&node.options.node);

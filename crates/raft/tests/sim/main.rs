@@ -490,6 +490,36 @@ fn a_lost_node_is_replaced_under_a_new_id_while_writes_go_on() {
     });
 }
 
+/// A new node whose disk was emptied when every shard counted its votes, but before the meta group
+/// had noted that, joined again under its id, with nothing of what it had promised.
+#[test]
+fn a_new_node_that_is_emptied_once_it_votes_never_votes_again() {
+    for seed in 1..=6 {
+        run(seed, async |mut sim| {
+            sim.formed().await;
+            let (lost, new) = (NodeId(3), NodeId(4));
+            sim.crash(lost);
+            let member = Member { peer: "n4".into(), ..Member::default() };
+            assert_eq!(sim.node(NodeId(1)).replace(lost, member.clone()).await.unwrap(), new);
+            sim.members.insert(new, member);
+            sim.add_machine(new);
+            sim.start(new).await;
+            let votes = |sim: &Sim| {
+                sim.statuses()
+                    .iter()
+                    .flat_map(|status| &status.shards)
+                    .all(|shard| shard.voters.contains(&new))
+            };
+            sim.until("a voter", Duration::from_secs(60), votes).await;
+            sim.crash(new);
+            sim.add_machine(new);
+            sim.start(new).await;
+            let failed = timeout(Duration::from_secs(10), sim.node(new).failed()).await;
+            assert_eq!(failed.expect("it refuses").exit_code(), 2);
+        });
+    }
+}
+
 /// A new node that lost its power between its identity and its first witness refused to start, as if
 /// a witness had been lost.
 #[test]
