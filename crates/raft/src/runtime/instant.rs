@@ -54,13 +54,19 @@ pub(super) fn takes(time: Duration) -> Duration {
 
 /// How long the runtime has to wait until the clock of this node shows this.
 pub(super) fn until(deadline: Instant) -> Duration {
-    let now: Instant = openraft_rt::Instant::now();
-    takes(deadline - now)
+    takes(deadline - Instant::shown())
+}
+
+impl Instant {
+    /// What the clock of this node shows.
+    fn shown() -> Self {
+        Self(Gate::drift().map_or_else(tokio::time::Instant::now, Drift::now))
+    }
 }
 
 impl openraft_rt::Instant for Instant {
     fn now() -> Self {
-        Self(Gate::drift().map_or_else(tokio::time::Instant::now, Drift::now))
+        Self::shown()
     }
 }
 
