@@ -55,7 +55,9 @@ impl Synced {
 
     /// Makes durable what was flushed. After an error nothing is certain.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("syncing the store: {error}"));
+        self.file.sync_data().map_err(named)
     }
 
     /// Blob files: values too big for a page, which sled never syncs. There must be none.

@@ -22,7 +22,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), E
         return Err(Error::Misuse("this binary lets sled sync by sync_file_range"));
     }
     if is_missing(dir)? {
-        make(dir, options)?;
+        make(dir, options).map_err(|error| naming(dir, error))?;
     }
     check_format(dir)?;
     remove_half_snapshots(dir)?;
@@ -38,6 +38,17 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), E
     match synced.blobs_count()? {
         0 => Ok((db, synced)),
         _ => Err(Error::Unreadable("there are blob files, which are never synced".to_owned())),
+    }
+}
+
+/// The error of a call says nothing of what was called.
+fn naming(dir: &Path, error: Error) -> Error {
+    match error {
+        Error::Io(error) => {
+            let what = format!("making and syncing {}: {error}", dir.display());
+            Error::Io(io::Error::new(error.kind(), what))
+        }
+        error => error,
     }
 }
 
