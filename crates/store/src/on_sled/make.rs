@@ -41,15 +41,15 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(sled::Db, Synced), E
     }
 }
 
+/// What went wrong when a store was made is the machine's fault, never damage: there was nothing yet.
 /// The error of a call says nothing of what was called.
 fn naming(dir: &Path, error: Error) -> Error {
-    match error {
-        Error::Io(error) => {
-            let what = format!("making and syncing {}: {error}", dir.display());
-            Error::Io(io::Error::new(error.kind(), what))
-        }
-        error => error,
-    }
+    let (kind, why) = match error {
+        Error::Io(error) => (error.kind(), error.to_string()),
+        Error::Unreadable(why) => (io::ErrorKind::Other, why),
+        error => return error,
+    };
+    Error::Io(io::Error::new(kind, format!("making and syncing {}: {why}", dir.display())))
 }
 
 fn is_missing(dir: &Path) -> io::Result<bool> {
