@@ -58,6 +58,33 @@ pub fn corpus_of(folder: &Path) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).expect("a file of the corpus is read")).collect()
 }
 
+/// Feeds what varies a corpus, each input of which must be taken as it is.
+///
+/// # Panics
+/// As [`Target::run`], and when an input of the corpus is not taken.
+pub fn feed_varied(
+    name: &'static str,
+    inputs_count: u64,
+    corpus: &[Vec<u8>],
+    takes: impl Fn(&[u8]) -> bool + Sync,
+) {
+    for (at, input) in corpus.iter().enumerate() {
+        assert!(takes(input), "{name}: number {at} of the corpus");
+    }
+    let make = |random: &mut Random| {
+        let mut input = random.pick(corpus).clone();
+        let other = random.pick(corpus).clone();
+        (0..1 + random.below(3)).for_each(|_| random.vary(&mut input, &other));
+        input
+    };
+    let target = Target { name, inputs_count, corpus: corpus.to_vec(), make: &make };
+    target.run(|| {
+        |input: &[u8]| {
+            takes(input);
+        }
+    });
+}
+
 impl Target<'_> {
     /// Checks every input of the corpus, then as many as are wanted. Each thread has a check of its
     /// own.

@@ -208,7 +208,7 @@ impl Client {
 
     fn note(&mut self, stream: Stream, call: Duration, what: What) {
         let ret = self.now();
-        self.shared.trace.note(Line2 { client: self.index, stream, what: &what });
+        self.shared.trace.note(Called { client: self.index, stream, what: &what });
         self.ops.push(Op { client: self.index, stream, call, ret, what });
     }
 
@@ -533,13 +533,13 @@ fn group_of(reply: &Value) -> Option<(Id, u64)> {
 }
 
 /// A call, in a line of the trace.
-struct Line2<'a> {
+struct Called<'a> {
     client: usize,
     stream: Stream,
     what: &'a What,
 }
 
-impl std::fmt::Display for Line2<'_> {
+impl std::fmt::Display for Called<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { client, stream, what } = self;
         write!(f, "client {client} stream {stream}: ")?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::fuzz::{Random, Target};
+use ::fuzz::feed_varied;
 use base::NodeId;
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -107,21 +107,5 @@ fn corpus() -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzz_peers() {
-    let corpus = corpus();
-    for (at, input) in corpus.iter().enumerate() {
-        assert!(reads(input), "message {at} of the corpus");
-    }
-    let make = |random: &mut Random| {
-        let mut input = random.pick(&corpus).clone();
-        let other = random.pick(&corpus).clone();
-        (0..1 + random.below(3)).for_each(|_| random.vary(&mut input, &other));
-        input
-    };
-    let corpus = corpus.clone();
-    let target = Target { name: "peers", inputs_count: 100_000, corpus, make: &make };
-    target.run(|| {
-        |input: &[u8]| {
-            reads(input);
-        }
-    });
+    feed_varied("peers", 100_000, &corpus(), reads);
 }

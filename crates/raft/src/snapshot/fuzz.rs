@@ -1,7 +1,7 @@
 //! Chunks of any bytes as a peer's snapshot: whole or refused, nothing panics, and what is taken can be
 //! named. Checksums are mostly made right first. Never an install: that is `tests.rs`.
 
-use ::fuzz::{Random, Target};
+use ::fuzz::feed_varied;
 use store::Memory;
 
 use super::*;
@@ -97,21 +97,5 @@ fn corpus() -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzz_snapshots() {
-    let corpus = corpus();
-    for (at, input) in corpus.iter().enumerate() {
-        assert!(takes(input), "snapshot {at} of the corpus");
-    }
-    let make = |random: &mut Random| {
-        let mut input = random.pick(&corpus).clone();
-        let other = random.pick(&corpus).clone();
-        (0..1 + random.below(3)).for_each(|_| random.vary(&mut input, &other));
-        input
-    };
-    let corpus = corpus.clone();
-    let target = Target { name: "snapshots", inputs_count: 100_000, corpus, make: &make };
-    target.run(|| {
-        |input: &[u8]| {
-            takes(input);
-        }
-    });
+    feed_varied("snapshots", 100_000, &corpus(), takes);
 }

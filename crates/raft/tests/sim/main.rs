@@ -136,6 +136,18 @@ impl Sim {
         self.ready().await;
     }
 
+    /// A cluster that lets a fourth node, yet to be started, take the place of its lost third.
+    async fn formed_with_a_new_node(&mut self) -> NodeId {
+        self.formed().await;
+        let (lost, new) = (NodeId(3), NodeId(4));
+        self.crash(lost);
+        let member = Member { peer: "n4".into(), ..Member::default() };
+        assert_eq!(self.node(NodeId(1)).replace(lost, member.clone()).await.unwrap(), new);
+        self.members.insert(new, member);
+        self.add_machine(new);
+        new
+    }
+
     /// The power of a machine goes.
     fn crash(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
@@ -496,13 +508,7 @@ fn a_lost_node_is_replaced_under_a_new_id_while_writes_go_on() {
 fn a_new_node_that_is_emptied_once_it_votes_never_votes_again() {
     for seed in 1..=6 {
         run(seed, async |mut sim| {
-            sim.formed().await;
-            let (lost, new) = (NodeId(3), NodeId(4));
-            sim.crash(lost);
-            let member = Member { peer: "n4".into(), ..Member::default() };
-            assert_eq!(sim.node(NodeId(1)).replace(lost, member.clone()).await.unwrap(), new);
-            sim.members.insert(new, member);
-            sim.add_machine(new);
+            let new = sim.formed_with_a_new_node().await;
             sim.start(new).await;
             let votes = |sim: &Sim| {
                 sim.statuses()
@@ -526,13 +532,7 @@ fn a_new_node_that_is_emptied_once_it_votes_never_votes_again() {
 fn a_new_node_that_loses_its_power_while_it_joins_joins_all_the_same() {
     for steps in 1..=24 {
         run(steps, async |mut sim| {
-            sim.formed().await;
-            let (lost, new) = (NodeId(3), NodeId(4));
-            sim.crash(lost);
-            let member = Member { peer: "n4".into(), ..Member::default() };
-            assert_eq!(sim.node(NodeId(1)).replace(lost, member.clone()).await.unwrap(), new);
-            sim.members.insert(new, member);
-            sim.add_machine(new);
+            let new = sim.formed_with_a_new_node().await;
             let disk = sim.machines[&new].disk.clone();
             sim.start(new).await;
             disk.power_off_after(steps);

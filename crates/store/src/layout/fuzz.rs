@@ -2,7 +2,7 @@
 //! bad, nothing panics. Frames are made right around what was changed, or nothing within would be
 //! reached. Never sled itself: `on_sled/tests` damages its file.
 
-use ::fuzz::{Random, Target};
+use ::fuzz::feed_varied;
 use base::ShardId;
 
 use super::catalogue::{self, Shelf};
@@ -90,21 +90,5 @@ fn corpus() -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzz_layout() {
-    let corpus = corpus();
-    for (at, input) in corpus.iter().enumerate() {
-        assert!(reads(input), "number {at} of the corpus");
-    }
-    let make = |random: &mut Random| {
-        let mut input = random.pick(&corpus).clone();
-        let other = random.pick(&corpus).clone();
-        (0..1 + random.below(3)).for_each(|_| random.vary(&mut input, &other));
-        input
-    };
-    let corpus = corpus.clone();
-    let target = Target { name: "layout", inputs_count: 100_000, corpus, make: &make };
-    target.run(|| {
-        |input: &[u8]| {
-            reads(input);
-        }
-    });
+    feed_varied("layout", 100_000, &corpus(), reads);
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ::fuzz::{Random, Target};
+use ::fuzz::feed_varied;
 use base::ManualClock;
 use prost::Message as _;
 use rpc::peer::Frame as WireFrame;
@@ -91,21 +91,5 @@ fn corpus() -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzz_frames() {
-    let corpus = corpus();
-    for (at, input) in corpus.iter().enumerate() {
-        assert!(takes(&router(), input), "frame {at} of the corpus");
-    }
-    let make = |random: &mut Random| {
-        let mut input = random.pick(&corpus).clone();
-        let other = random.pick(&corpus).clone();
-        (0..1 + random.below(3)).for_each(|_| random.vary(&mut input, &other));
-        input
-    };
-    let corpus = corpus.clone();
-    let target = Target { name: "frames", inputs_count: 100_000, corpus, make: &make };
-    target.run(|| {
-        |input: &[u8]| {
-            takes(&router(), input);
-        }
-    });
+    feed_varied("frames", 100_000, &corpus(), |input| takes(&router(), input));
 }
