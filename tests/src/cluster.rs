@@ -208,7 +208,7 @@ impl Cluster {
     pub fn describe(&self) -> String {
         let mut text = String::new();
         for node in &self.nodes {
-            text += &node.log_end();
+            text += &format!("{}\nthreads: {}", node.log_end(), node.threads());
             let page = http_get(&node.http(), "/metrics").map(|(_, page)| page);
             let page = page.unwrap_or_else(|error| error.to_string());
             let told = |line: &&str| !line.starts_with('#') && line.contains("shard=");

@@ -15,3 +15,4 @@ pub mod node;
 mod parting;
 pub mod ports;
 pub mod resp;
+mod watchdog;

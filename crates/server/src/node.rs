@@ -18,6 +18,7 @@ use crate::config::{Config, Listen};
 use crate::failure::Failure;
 use crate::http::{self, Pages};
 use crate::ports;
+use crate::watchdog::Watchdog;
 use doors::Doors;
 
 /// Between two looks at who is still there.
@@ -61,6 +62,9 @@ async fn serve(
         }
     };
     pages.open(Arc::<raft::Node>::clone(&node));
+    let watchdog = Watchdog::start();
+    let _watchdog =
+        watchdog.map_err(|error| Failure::Machine(format!("cannot start a thread: {error}")))?;
     let doors = Doors::open(config, world, &node, pages, listeners)?;
     tracing::info!(node = %config.node.id, resp = %config.node.listen.resp, "serving");
     let failed = tokio::select! {

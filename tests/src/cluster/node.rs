@@ -244,6 +244,19 @@ impl Node {
         resident_bytes(self.pid()?)
     }
 
+    /// Each thread of the process: its name, its state, where in the kernel it waits.
+    pub fn threads(&self) -> String {
+        let dir = self.pid().map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")));
+        let tasks = dir.into_iter().flatten().flatten().flatten();
+        let told = tasks.map(|task| {
+            let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let stat = read("stat");
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            format!("{} {} {}", read("comm").trim(), state.unwrap_or('?'), read("wchan"))
+        });
+        told.collect::<Vec<_>>().join("; ")
+    }
+
     fn address(&self, place: u16) -> String {
         format!("{}:{}", self.seat.host, self.port + place)
     }

@@ -40,11 +40,14 @@ pub(crate) struct ClusterArguments {
     /// The largest entry in bytes.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) bytes_max: u64,
+    /// Cuts of one node are made at this moment alone (but the first, while the cluster is formed).
+    #[arg(long)]
+    moment: Option<Moment>,
     /// Lets the nodes' syncs do nothing (by strace), and wants to see losses: whether this can fail.
     #[arg(long)]
     pub(crate) control: bool,
     /// Goes on behind the last run in the ledger, and adds a line for each kind of cut.
-    #[arg(long, conflicts_with_all = ["seed", "control"])]
+    #[arg(long, conflicts_with_all = ["seed", "moment", "control"])]
     ledger: bool,
 }
 
@@ -52,7 +55,7 @@ pub(crate) struct ClusterArguments {
 const CAMPAIGNS: [(bool, &str); 2] = [(false, "power-cut-one-node"), (true, "power-cut-all-nodes")];
 
 /// When the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Moment {
     /// While the cluster is formed.
     Forming,
@@ -102,12 +105,18 @@ struct Left {
 
 impl Left {
     /// The next cut: those of all nodes are spread evenly among the others.
-    fn next(&mut self, first: bool, entropy: &SeededEntropy) -> Option<Cut> {
+    fn next(
+        &mut self,
+        first: bool,
+        wanted: Option<Moment>,
+        entropy: &SeededEntropy,
+    ) -> Option<Cut> {
         let all = entropy.below(self.one + self.all) < self.all;
         let left = if all { &mut self.all } else { &mut self.one };
         *left = left.checked_sub(1)?;
         let moment = match (first, all, entropy.below(4)) {
             (true, ..) => Moment::Forming,
+            (_, false, _) if wanted.is_some() => wanted?,
             (_, _, 0) => Moment::Starting,
             (_, false, 1) => Moment::Alone,
             (_, false, 2) => Moment::Installing,
@@ -172,7 +181,9 @@ fn cut_often(
             Err(skipped) => return Ok(Err(skipped)),
         };
         for round in 0..CUTS_OF_LIFE {
-            let Some(cut) = left.next(round == 0, &entropy) else { return Ok(Ok(())) };
+            let Some(cut) = left.next(round == 0, arguments.moment, &entropy) else {
+                return Ok(Ok(()));
+            };
             let tally = tallies.entry((fs.to_owned(), cut)).or_default();
             tally.cuts += 1;
             let (snapshots, began) = (life.snapshots(), wait::now());
