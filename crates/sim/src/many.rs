@@ -23,6 +23,9 @@ use crate::planted;
 /// Between two lines of progress.
 const LINE_EACH: u64 = 100;
 
+/// Lives after which a line goes into the ledger: what an interruption loses at most.
+const RECORD_EACH: u64 = 200;
+
 /// A life that takes longer hangs, in seconds of the machine; `timeout` ends it.
 const LIFE_SECONDS_MAX: &str = "900";
 
@@ -54,35 +57,74 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let minutes = || (SystemClock.monotonic() - began).as_secs_f64() / 60.0;
     tell(&format!("{count} lives from seed {first} on, of {} s each", arguments.seconds));
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
-    let sum = all(arguments, first, count, jobs, &minutes)?;
+    let mut sum = Sum::default();
+    let mut next = first;
+    while next < first + count {
+        let part = Part { first: next, count: RECORD_EACH.min(first + count - next) };
+        let before = (sum.report.clone(), sum.broken.len(), minutes());
+        all(arguments, &part, jobs, &minutes, &mut sum)?;
+        if let Some(ledger) = &ledger {
+            part.record(ledger, campaign, before, &sum, minutes())?;
+        }
+        if arguments.bug.is_some() && !sum.broken.is_empty() {
+            break;
+        }
+        next += part.count;
+    }
     if let Some(bug) = arguments.bug {
         return Ok(sum.found(bug));
     }
     tell(&table(&sum, minutes()));
-    if let Some(ledger) = ledger {
-        ledger.append(&Line {
-            campaign: campaign.to_owned(),
-            first,
-            cases: count,
-            faults: sum.report.faults,
-            operations: sum.report.operations,
-            violations: sum.broken.len() as u64,
-            minutes: minutes(),
-        })?;
-    }
     Ok(if sum.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Lives that go into the ledger together.
+struct Part {
+    first: u64,
+    count: u64,
+}
+
+impl Part {
+    /// Adds what the last lives came to: a line of their own for answers that one order explains, and for appends
+    /// that were asked again.
+    fn record(
+        &self,
+        ledger: &Ledger,
+        campaign: &str,
+        (report, broken, minutes): (Report, usize, f64),
+        sum: &Sum,
+        now: f64,
+    ) -> anyhow::Result<()> {
+        let now = now - minutes;
+        let figures = [
+            (campaign.to_owned(), sum.report.operations - report.operations),
+            (format!("{campaign}: one order"), sum.report.explained - report.explained),
+            (format!("{campaign}: asked again"), sum.report.retried - report.retried),
+        ];
+        for (campaign, operations) in figures {
+            ledger.append(&Line {
+                campaign,
+                first: self.first,
+                cases: self.count,
+                faults: sum.report.faults - report.faults,
+                operations,
+                violations: (sum.broken.len() - broken) as u64,
+                minutes: now,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 fn all(
     arguments: &Arguments,
-    first: u64,
-    count: u64,
+    &Part { first, count }: &Part,
     jobs: usize,
     minutes: &dyn Fn() -> f64,
-) -> anyhow::Result<Sum> {
+    sum: &mut Sum,
+) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("the program's own path")?;
     let next = AtomicU64::new(first);
-    let mut sum = Sum::default();
     thread::scope(|scope| {
         let (done, lives) = mpsc::channel();
         for _ in 0..jobs {
@@ -109,7 +151,7 @@ fn all(
                 tell(&format!("{:>6.1} min  {}", minutes(), sum.line()));
             }
         }
-        Ok(sum)
+        Ok(())
     })
 }
 

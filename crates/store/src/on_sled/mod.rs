@@ -352,10 +352,13 @@ fn unreadable(error: sled::Error) -> Error {
     }
 }
 
-/// An error of sled where it was asked to write.
+/// An error of sled where it was asked to write: it syncs what it writes by itself, too.
 fn failed(error: sled::Error) -> Error {
     match error {
-        sled::Error::Io(error) => Error::Io(error),
+        sled::Error::Io(error) => {
+            let said = format!("writing and syncing it: {error}");
+            Error::Io(std::io::Error::new(error.kind(), said))
+        }
         other => Error::Unreadable(other.to_string()),
     }
 }

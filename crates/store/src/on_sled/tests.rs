@@ -427,3 +427,11 @@ fn a_condemned_shard_says_so_until_it_is_forgotten_and_replaced() {
 
 mod damage;
 mod kill;
+
+#[test]
+fn a_sync_of_sleds_own_that_fails_is_said_to_be_one() {
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let Error::Io(error) = failed(sled::Error::Io(full)) else { panic!("another error") };
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert!(error.to_string().starts_with("writing and syncing it: "), "{error}");
+}
