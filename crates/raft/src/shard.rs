@@ -183,6 +183,7 @@ impl Group {
             synced_index: index(synced),
             synced_term: synced.map_or(0, |id| id.leader_id.term),
             voted_term: voted.map_or(0, |vote| vote.leader_id.term),
+            voted_for: voted.map(|vote| NodeId(vote.leader_id.voted_for)),
             checkpoint_index: checkpoint.map_or(0, |checkpoint| index(checkpoint.meta.last_log_id)),
             voters: metrics.membership_config.voter_ids().map(NodeId).collect(),
             lag: lag.unwrap_or_default(),

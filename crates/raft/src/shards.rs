@@ -197,6 +197,8 @@ pub struct ShardStatus {
     pub synced_term: u64,
     /// The term of the vote that is synced.
     pub voted_term: u64,
+    /// For whom that vote is.
+    pub voted_for: Option<NodeId>,
     pub checkpoint_index: u64,
     pub voters: Vec<NodeId>,
     /// Keys that this replica holds.

@@ -13,6 +13,7 @@ use raft::{Driver, Failure, Node, Shards, World};
 use server::grpc::{self, StreamsDoor};
 use server::resp::{self, Port};
 use store::Memory;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipe::{self, Delay, End};
@@ -35,6 +36,7 @@ pub(crate) struct Machine {
 #[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) id: NodeId,
+    pub(crate) began: Instant,
     pub(crate) gate: Gate,
     pub(crate) node: Arc<Node>,
     resp: resp::Handle,
@@ -83,15 +85,16 @@ impl Machine {
             driver: Driver::Task(Arc::new(pace)),
         };
         self.lives += 1;
+        let began = Instant::now();
         let memory_bytes = options.memory_bytes;
         let node = gate.run(Node::start(options, world)).await;
         let node = node.inspect_err(|_| gate.kill())?;
-        let process = gate.within(|| self.process(&gate, node, memory_bytes));
+        let process = gate.within(|| self.process(began, &gate, node, memory_bytes));
         self.process = Some(process);
         Ok(())
     }
 
-    fn process(&self, gate: &Gate, node: Arc<Node>, memory_bytes: u64) -> Process {
+    fn process(&self, began: Instant, gate: &Gate, node: Arc<Node>, memory_bytes: u64) -> Process {
         let shards: Arc<dyn Shards> = node.clone();
         let options = resp::Options {
             port: Port::Any,
@@ -107,7 +110,7 @@ impl Machine {
         let options =
             grpc::Options { entry_bytes_max: 1 << 20, connections_max: 1_000, password: None };
         let grpc = StreamsDoor::new(shards, &options, stop.clone());
-        Process { id: self.id, gate: gate.clone(), node, resp, grpc, stop }
+        Process { id: self.id, began, gate: gate.clone(), node, resp, grpc, stop }
     }
 
     /// The process is killed; what it wrote stays written.

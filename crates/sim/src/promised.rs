@@ -1,17 +1,26 @@
 //! What a node said to be on its disk, it has when it starts again: its vote, and its log, unless a
-//! later leader may have taken that away. Never a look at a node whose disk was hurt.
+//! later leader may have taken that away; and it votes for nobody before old leases are over. Never a
+//! look at a node whose disk was hurt.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base::{NodeId, ShardId};
 use raft::{ShardStatus, Shards};
 
 use crate::cluster::Cluster;
 
+/// A process that starts with data votes for nobody for so long: a little less than is promised.
+const QUIET: Duration = Duration::from_millis(850);
+
 /// What was said, as of the last look.
 #[derive(Default)]
 pub(crate) struct Promised {
     said: BTreeMap<(NodeId, ShardId), Said>,
+    /// The term in which it had voted when its process started again.
+    started: BTreeMap<(NodeId, ShardId), u64>,
+    /// Checkpoints of leaders that hold entries which their journals have not said to be synced.
+    ahead: BTreeMap<(NodeId, ShardId), u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +40,20 @@ impl Promised {
     /// Looks at every node that runs but those that are `hurt`.
     pub(crate) fn look(&mut self, cluster: &Cluster, hurt: &[NodeId]) {
         self.said.retain(|(node, _), _| !hurt.contains(node));
+        self.started.retain(|(node, _), _| !hurt.contains(node));
+        self.ahead.retain(|(node, _), _| cluster.processes().any(|it| it.id == *node));
         for process in cluster.processes().filter(|process| !hurt.contains(&process.id)) {
             let life = cluster.machines[&process.id].lives;
             // A group that has just been started says nothing yet.
             let shards = process.node.outline().shards;
             for shard in shards.iter().filter(|shard| !shard.voters.is_empty()) {
                 self.check(process.id, life, shard);
+                if process.began.elapsed() < QUIET {
+                    self.check_quiet(process.id, shard);
+                }
+                if process.gate.is_open() {
+                    self.check_checkpoint(process.id, shard);
+                }
             }
         }
     }
@@ -54,12 +71,38 @@ impl Promised {
         if before.life == life {
             return;
         }
+        self.started.insert((node, shard.shard), shard.voted_term);
         assert!(shard.term >= before.voted_term, "{node} forgot a vote: {before:?} {shard:?}");
         // A leader takes away what earlier ones have written, never what it wrote itself.
         let stays = before.synced.0 == before.voted_term && before.voted_term == shard.term;
         assert!(
             !stays || shard.last_index >= before.synced.1,
             "{node} forgot entries: {before:?} {shard:?}"
+        );
+    }
+    /// A vote of a term that nobody is known to lead was given, to another where it isn't its own: that one a leader
+    /// has asked for that hands its shard over.
+    fn check_quiet(&self, node: NodeId, shard: &ShardStatus) {
+        let Some(voted_term) = self.started.get(&(node, shard.shard)) else { return };
+        let as_before = shard.voted_term == *voted_term || shard.voted_for == Some(node);
+        assert!(
+            as_before || shard.leader.is_some(),
+            "{node} voted before old leases were over: after term {voted_term} {shard:?}"
+        );
+    }
+    /// What a leader has in a checkpoint since the look before, its journal has synced. Others may have it from a
+    /// snapshot, and a leader from one of before its term.
+    fn check_checkpoint(&mut self, node: NodeId, shard: &ShardStatus) {
+        let at = (node, shard.shard);
+        let leads = shard.leader == Some(node) && shard.synced_term == shard.term;
+        if !leads || shard.checkpoint_index <= shard.synced_index {
+            self.ahead.remove(&at);
+            return;
+        }
+        let before = self.ahead.insert(at, shard.checkpoint_index);
+        assert!(
+            before != Some(shard.checkpoint_index),
+            "{node} has a checkpoint ahead of its journal: {shard:?}"
         );
     }
 }
