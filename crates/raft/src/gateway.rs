@@ -70,6 +70,11 @@ pub(crate) enum Work {
     Read { query: Query, answer: oneshot::Sender<Outcome> },
 }
 
+/// What a command that waits takes beside its own bytes: its request and what is owed for it at the door, its slot
+/// here, its place in a run. Measured as what a leader without followers grows by, for each of 50,000 XADD of 100 bytes
+/// at 100 connections: 1,404 bytes, those of the command included.
+const WAITING_BYTES: usize = 1_300;
+
 /// Bytes of commands that wait in all gateways of a node.
 pub(crate) struct Budget {
     used: AtomicUsize,
@@ -110,14 +115,14 @@ impl Handle {
 
     pub(crate) fn write(&self, command: Command, answer: oneshot::Sender<Outcome>) {
         let bytes = command_bytes(&command);
-        if !self.budget.take(bytes) {
+        if !self.budget.take(bytes + WAITING_BYTES) {
             let over = ProposeError::Overloaded("too many bytes of commands wait on this node");
             drop(answer.send(Err(over)));
             return;
         }
         if self.work.send(Work::Write { command, answer, bytes }).is_err() {
             // The sender of the answer is dropped with it: the node is stopping.
-            self.budget.give_back(bytes);
+            self.budget.give_back(bytes + WAITING_BYTES);
         }
     }
 
@@ -129,6 +134,8 @@ impl Handle {
 struct Slot {
     command: Command,
     bytes: usize,
+    /// What the budget holds for it.
+    held: usize,
     waiter: Option<oneshot::Sender<Outcome>>,
     deadline: Instant,
     /// Attempts in which it was sent and not surely refused: it may have been proposed.
@@ -258,7 +265,9 @@ impl Gateway {
         match work {
             Work::Write { command, answer, bytes } => {
                 let waiter = Some(answer);
-                let slot = Slot { command, bytes, waiter, deadline, sent: 0, answered: false };
+                let held = bytes + WAITING_BYTES;
+                let slot =
+                    Slot { command, bytes, held, waiter, deadline, sent: 0, answered: false };
                 self.slots.push_back(slot);
             }
             Work::Read { query, answer } => {
@@ -453,7 +462,7 @@ impl Gateway {
     fn drop_answered(&mut self) {
         while self.slots.front().is_some_and(|slot| slot.answered) {
             if let Some(slot) = self.slots.pop_front() {
-                self.setup.budget.give_back(slot.bytes);
+                self.setup.budget.give_back(slot.held);
                 self.lowest += 1;
             }
         }
@@ -520,8 +529,9 @@ fn expire_slots(slots: &mut VecDeque<Slot>, numbered: usize, now: Instant) -> us
         let error = if slot.sent > 0 { ProposeError::Unknown } else { ProposeError::Expired };
         drop(waiter.send(Err(error)));
         let kept = if at < numbered { void_bytes } else { 0 };
-        freed += slot.bytes - kept;
+        freed += slot.held - kept;
         slot.bytes = kept;
+        slot.held = kept;
         slot.command = Command::Void;
         gone += usize::from(at >= numbered);
     }
