@@ -152,7 +152,7 @@ struct Question {
 /// What came of something that was sent.
 enum Sent {
     Run { attempt: u64, first: u64, count: usize, outcome: RunOutcome },
-    Reads { questions: Vec<Question>, outcome: ReadOutcome },
+    Reads { attempt: u64, questions: Vec<Question>, outcome: ReadOutcome },
 }
 
 /// What a gateway is made of.
@@ -194,7 +194,9 @@ pub(crate) struct Gateway {
     /// Nothing is sent before.
     not_before: Instant,
     questions: VecDeque<Question>,
-    read_calls: usize,
+    /// Queries are under way. Only one call at a time: where the answers are large it gives the first of them, and what
+    /// was asked behind must not be answered from an earlier state, nor lie here until those in front of it are.
+    is_asking: bool,
     sent: mpsc::UnboundedSender<Sent>,
     came: mpsc::UnboundedReceiver<Sent>,
 }
@@ -215,7 +217,7 @@ impl Gateway {
             calls: 0,
             not_before: Instant::now(),
             questions: VecDeque::new(),
-            read_calls: 0,
+            is_asking: false,
             sent,
             came,
         }
@@ -294,6 +296,7 @@ impl Gateway {
         }
         self.unsent = self.lowest;
         self.calls = 0;
+        self.is_asking = false;
     }
 
     fn restart_later(&mut self) {
@@ -328,7 +331,7 @@ impl Gateway {
         {
             self.send_run(target, here);
         }
-        while !self.questions.is_empty() && (here || self.read_calls < CALLS_UNDER_WAY) {
+        if !self.questions.is_empty() && !self.is_asking {
             self.send_reads(target, here);
         }
     }
@@ -371,11 +374,16 @@ impl Gateway {
     }
 
     fn send_reads(&mut self, target: NodeId, here: bool) {
+        // Whose client has gone are not worth a look.
+        self.questions.retain(|question| !question.waiter.is_closed());
         let most = self.questions.len().min(QUESTIONS_MAX);
         let questions: Vec<Question> = self.questions.drain(..most).collect();
+        if questions.is_empty() {
+            return;
+        }
         let queries: Vec<Query> = questions.iter().map(|one| one.query.clone()).collect();
-        self.read_calls += 1;
-        let sent = self.sent.clone();
+        self.is_asking = true;
+        let (sent, attempt) = (self.sent.clone(), self.attempt);
         let outcome = if here {
             let (answer, outcome) = oneshot::channel();
             if let Some(here) = &self.here {
@@ -388,7 +396,7 @@ impl Gateway {
         };
         crate::runtime::spawn(async move {
             let outcome = outcome.await;
-            drop(sent.send(Sent::Reads { questions, outcome }));
+            drop(sent.send(Sent::Reads { attempt, questions, outcome }));
         });
     }
 
@@ -400,7 +408,11 @@ impl Gateway {
                 }
                 self.take_run(attempt, first, outcome);
             }
-            Sent::Reads { questions, outcome } => self.take_reads(questions, outcome),
+            Sent::Reads { attempt, questions, outcome } => {
+                // A call of an earlier attempt is waited for no longer.
+                self.is_asking &= attempt != self.attempt;
+                self.take_reads(questions, outcome);
+            }
         }
     }
 
@@ -470,7 +482,6 @@ impl Gateway {
     }
 
     fn take_reads(&mut self, mut questions: Vec<Question>, outcome: ReadOutcome) {
-        self.read_calls = self.read_calls.saturating_sub(1);
         match outcome {
             Ok(replies) if (1..=questions.len()).contains(&replies.len()) => {
                 // Where the answers are large, they are to the first questions only.
@@ -540,7 +551,7 @@ fn expire_slots(slots: &mut VecDeque<Slot>, numbered: usize, now: Instant) -> us
 }
 
 /// Queries asked together: one answer holds all their replies.
-const QUESTIONS_MAX: usize = 64;
+const QUESTIONS_MAX: usize = 1024;
 
 fn place(number: u64) -> usize {
     usize::try_from(number).expect("numbers under way are few")
