@@ -80,7 +80,8 @@ impl Inner {
             world,
         });
         if identity.is_some() {
-            let running = Running::start(&inner, &marks, true).await?;
+            let running = Running::start(&inner, &marks, true).await;
+            let running = running.map_err(|failure| inner.named(failure))?;
             inner.check_map(&running)?;
             inner.set_running(running);
         }
@@ -153,10 +154,22 @@ impl Inner {
             if first.is_some() {
                 return false;
             }
+            let failure = self.named(failure);
             tracing::error!(%failure, "this node ends");
             *first = Some(failure);
             true
         });
+    }
+
+    /// What fails may not say where it lies.
+    fn named(&self, failure: Failure) -> Failure {
+        let dir = self.options.data_dir.display().to_string();
+        let named = |why: String| if why.contains(&dir) { why } else { format!("{dir}: {why}") };
+        match failure {
+            Failure::Refused(why) => Failure::Refused(named(why)),
+            Failure::Untrusted(why) => Failure::Untrusted(named(why)),
+            config @ Failure::Config(_) => config,
+        }
     }
 
     pub(crate) async fn failed(&self) -> Failure {

@@ -2,7 +2,6 @@
 //! once the node belongs to a cluster.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -518,20 +517,9 @@ fn fatal(node: &Arc<Inner>) -> Fatal {
             tracing::error!(%error, "the damage could not be noted");
         }
         if let Some(node) = node.upgrade() {
-            node.fail(named(failure_of(broken), &dir));
+            node.fail(failure_of(broken));
         }
     })
-}
-
-/// What a store or a journal says that fails while it runs may lack where it lies.
-fn named(failure: Failure, dir: &Path) -> Failure {
-    let dir = dir.display().to_string();
-    let named = |why: String| if why.contains(&dir) { why } else { format!("{dir}: {why}") };
-    match failure {
-        Failure::Refused(why) => Failure::Refused(named(why)),
-        Failure::Untrusted(why) => Failure::Untrusted(named(why)),
-        config @ Failure::Config(_) => config,
-    }
 }
 
 pub(crate) fn failure_of(broken: &Broken) -> Failure {
