@@ -347,20 +347,23 @@ fn guarded<T>(act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 /// An error of sled where it was asked to read.
 fn unreadable(error: sled::Error) -> Error {
     match error {
-        sled::Error::Io(error) if error.raw_os_error().is_some() => Error::Io(error),
+        sled::Error::Io(error) if error.raw_os_error().is_some() => refused(&error),
         other => Error::Unreadable(other.to_string()),
     }
 }
 
-/// An error of sled where it was asked to write: it syncs what it writes by itself, too.
+/// An error of sled where it was asked to write.
 fn failed(error: sled::Error) -> Error {
     match error {
-        sled::Error::Io(error) => {
-            let said = format!("writing and syncing it: {error}");
-            Error::Io(std::io::Error::new(error.kind(), said))
-        }
+        sled::Error::Io(error) => refused(&error),
         other => Error::Unreadable(other.to_string()),
     }
+}
+
+/// What the machine refused: sled doesn't say at which of these, and syncs whatever it was asked.
+fn refused(error: &std::io::Error) -> Error {
+    let said = format!("reading, writing or syncing it: {error}");
+    Error::Io(std::io::Error::new(error.kind(), said))
 }
 
 /// Damage at a name, for people.

@@ -430,8 +430,10 @@ mod kill;
 
 #[test]
 fn a_sync_of_sleds_own_that_fails_is_said_to_be_one() {
-    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-    let Error::Io(error) = failed(sled::Error::Io(full)) else { panic!("another error") };
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-    assert!(error.to_string().starts_with("writing and syncing it: "), "{error}");
+    let full = || sled::Error::Io(std::io::Error::from_raw_os_error(libc::ENOSPC));
+    for error in [failed(full()), unreadable(full())] {
+        let Error::Io(error) = error else { panic!("another error") };
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("syncing it: "), "{error}");
+    }
 }
