@@ -8,10 +8,11 @@ mod settings;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::{Entropy, NodeId, SeededEntropy, ShardId, SimDisk};
+use base::{Disk, Entropy, NodeId, SeededEntropy, ShardId, SimDisk};
 use bytes::Bytes;
 use raft::link::sim::{SimClock, SimNet};
 use raft::{Driver, Member, Node, NodeStatus, Options, ProposeError, Shards, World};
@@ -625,6 +626,48 @@ fn a_store_that_does_not_open_is_set_aside_and_refilled_before_its_node_votes() 
         assert_eq!(sim.node(node).status().shards.len(), usize::from(SHARDS) + 1);
         sim.settle(&told).await;
     });
+}
+
+/// What a follower had acknowledged less than 100 ms before, so that its witness doesn't know of it yet, is cut off its
+/// journal as if it had been torn.
+#[test]
+fn a_follower_that_lost_what_it_had_just_acknowledged_gets_it_again() {
+    scenario(async |sim| {
+        let leader = sim.leader(ShardId(0));
+        let node = sim.other(leader);
+        let told = Mutex::default();
+        for value in 0..20 * KEYS {
+            write(&sim.node(leader), value, Bytes::new(), &told).await;
+        }
+        let of = |sim: &Sim, at: NodeId| {
+            let shards = sim.node(at).status().shards;
+            shards.into_iter().find(|shard| shard.shard == ShardId(0)).unwrap()
+        };
+        let level = |sim: &Sim| {
+            let lag = of(sim, leader).lag;
+            lag.iter().filter(|(of, _)| *of == node).all(|(_, behind)| *behind == 0)
+        };
+        sim.until("everything is acknowledged", Duration::from_secs(1), level).await;
+        let before = of(sim, leader);
+        sim.crash(node);
+        cut_newest(&sim.machines[&node].disk);
+        sim.start(node).await;
+        assert!(of(sim, node).last_index < before.last_index, "something is gone");
+        sim.settle(&told.into_inner().unwrap()).await;
+        assert_eq!(of(sim, leader).term, before.term, "nobody had to be elected for that");
+    });
+}
+
+/// Takes the last bytes away from a journal, as if they had never been written.
+fn cut_newest(disk: &SimDisk) {
+    let dir = Path::new("/data/journal");
+    let names = disk.list(dir).unwrap();
+    let newest = names.iter().rfind(|name| name.starts_with("segment-")).unwrap();
+    let cut = |bytes: &mut Vec<u8>| {
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[end - 300..=end].fill(0);
+    };
+    disk.tamper(&dir.join(newest), cut).unwrap();
 }
 
 #[test]
