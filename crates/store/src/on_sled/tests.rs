@@ -425,9 +425,6 @@ fn a_condemned_shard_says_so_until_it_is_forgotten_and_replaced() {
     assert!(old.is_empty(), "what was forgotten goes, too");
 }
 
-mod damage;
-mod kill;
-
 #[test]
 fn a_sync_of_sleds_own_that_fails_is_said_to_be_one() {
     let full = || sled::Error::Io(std::io::Error::from_raw_os_error(libc::ENOSPC));
@@ -437,3 +434,6 @@ fn a_sync_of_sleds_own_that_fails_is_said_to_be_one() {
         assert!(error.to_string().contains("syncing it: "), "{error}");
     }
 }
+
+mod damage;
+mod kill;

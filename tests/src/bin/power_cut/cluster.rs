@@ -101,25 +101,22 @@ impl Tally {
 struct Left {
     one: u64,
     all: u64,
+    /// Of those of one node, where only one kind is wanted.
+    moment: Option<Moment>,
 }
 
 impl Left {
     /// The next cut: those of all nodes are spread evenly among the others.
-    fn next(
-        &mut self,
-        first: bool,
-        wanted: Option<Moment>,
-        entropy: &SeededEntropy,
-    ) -> Option<Cut> {
+    fn next(&mut self, first: bool, entropy: &SeededEntropy) -> Option<Cut> {
         let all = entropy.below(self.one + self.all) < self.all;
         let left = if all { &mut self.all } else { &mut self.one };
         *left = left.checked_sub(1)?;
-        let moment = match (first, all, entropy.below(4)) {
+        let moment = match (first, all, self.moment, entropy.below(4)) {
             (true, ..) => Moment::Forming,
-            (_, false, _) if wanted.is_some() => wanted?,
-            (_, _, 0) => Moment::Starting,
-            (_, false, 1) => Moment::Alone,
-            (_, false, 2) => Moment::Installing,
+            (_, false, Some(moment), _) => moment,
+            (.., 0) => Moment::Starting,
+            (_, false, _, 1) => Moment::Alone,
+            (_, false, _, 2) => Moment::Installing,
             _ => Moment::Load,
         };
         Some(Cut { all, moment })
@@ -173,7 +170,7 @@ fn cut_often(
     tallies: &mut Tallies,
 ) -> Result<Result<(), Skipped>> {
     let entropy = SeededEntropy::new(seed);
-    let mut left = Left { one: arguments.one, all: arguments.all };
+    let mut left = Left { one: arguments.one, all: arguments.all, moment: arguments.moment };
     let mut told = wait::now();
     loop {
         let mut life = match Life::begin(arguments, fs)? {
@@ -181,9 +178,7 @@ fn cut_often(
             Err(skipped) => return Ok(Err(skipped)),
         };
         for round in 0..CUTS_OF_LIFE {
-            let Some(cut) = left.next(round == 0, arguments.moment, &entropy) else {
-                return Ok(Ok(()));
-            };
+            let Some(cut) = left.next(round == 0, &entropy) else { return Ok(Ok(())) };
             let tally = tallies.entry((fs.to_owned(), cut)).or_default();
             tally.cuts += 1;
             let (snapshots, began) = (life.snapshots(), wait::now());
