@@ -89,6 +89,9 @@ fn config(shard: ShardId, times: Times, quiet: bool) -> Config {
         enable_elect: !quiet,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
+        // A follower that lost what it had acknowledged (its disk lied, or its files were damaged) is
+        // sent it again. Otherwise it would stay behind for as long as this leader leads.
+        allow_log_reversion: Some(true),
         // An entry holds a whole batch of commands already: bounded in bytes by the log reader.
         max_payload_entries: 64,
         max_append_entries: Some(64),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use base::{NodeId, ShardId};
 use futures::Stream;
 use openraft::errors::{NetworkError, RPCError, Unreachable};
+use openraft::raft::StreamAppendError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
@@ -132,6 +133,19 @@ where
         matched < self.target.replica.purge_wanted()
     }
 
+    /// A heartbeat names the last entry that the peer has acknowledged: one that conflicts with it
+    /// has lost it.
+    fn note_lost(&self, appended: &Appended) {
+        let Target { lane, peer, shard, .. } = &self.target;
+        if let (Lane::Urgent, Err(StreamAppendError::Conflict(at))) = (lane, appended) {
+            tracing::error!(
+                %peer, %shard, acknowledged = at.index,
+                "a follower lost entries that it had acknowledged, and is sent them again: its disk \
+                 does not keep what it syncs, or files were changed"
+            );
+        }
+    }
+
     fn end(&mut self, item: Item) -> Poll<Option<Item>> {
         self.ended = true;
         Poll::Ready(Some(item))
@@ -170,6 +184,7 @@ where
         if let Poll::Ready(Some(appended)) = answer {
             this.answered();
             if appended.is_err() {
+                this.note_lost(&appended);
                 return this.end(Ok(appended));
             }
             if this.is_too_far_behind(&appended) {
