@@ -233,6 +233,21 @@ impl Journal {
         self.shared().synced()
     }
 
+    /// Whether a shard's entry is durable. One that was purged is; one after the last is not.
+    pub fn is_synced(&self, shard: ShardId, index: u64) -> bool {
+        let shared = self.shared();
+        let synced = shared.synced();
+        shared.with_log(shard, |log| {
+            let Some((first, _)) = log.first() else { return true };
+            if !(first..log.end()).contains(&index) {
+                return index < first;
+            }
+            let segments = shared.segments.read().expect(NO_PANIC);
+            // A batch is synced whole.
+            segments.try_place(log.slot(index).at().batch).is_some_and(|place| place < synced)
+        })
+    }
+
     /// Notes a shard's last checkpoint for the witness.
     pub fn note_checkpoint(&self, shard: ShardId, id: LogId) {
         self.shared().checkpoints.lock().expect(NO_PANIC).insert(shard, id);

@@ -209,6 +209,12 @@ impl Node {
         }
     }
 
+    /// Whether an entry of a shard's log is on this node's disk, as its journal knows it: openraft hears of it
+    /// later. For simulation.
+    pub fn is_synced(&self, shard: ShardId, index: u64) -> bool {
+        self.0.running().is_none_or(|running| running.journal.is_synced(shard, index))
+    }
+
     /// Bytes that this node's shards hold in memory because they aren't in the store yet.
     pub fn dirty_bytes(&self) -> usize {
         self.0.running().map_or(0, inner::Running::dirty_bytes)

@@ -163,7 +163,11 @@ impl Faults {
             self.end(cluster, end).await;
         }
         cluster.net.heal();
-        cluster.machines.values().for_each(|machine| machine.disk.forget_accidents());
+        for machine in cluster.machines.values() {
+            machine.disk.forget_accidents();
+            // Nobody may have read it: a leader of a later day would end over it.
+            machine.store.mend();
+        }
         let deadline = Instant::now() + MEND_WITHIN;
         let mut calm_since = Instant::now();
         while calm_since.elapsed() < CALM_FOR {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use raft::{ShardStatus, Shards};
+use raft::{Node, ShardStatus, Shards};
 
 use crate::cluster::Cluster;
 
@@ -19,8 +19,6 @@ pub(crate) struct Promised {
     said: BTreeMap<(NodeId, ShardId), Said>,
     /// The term in which it had voted when its process started again.
     started: BTreeMap<(NodeId, ShardId), u64>,
-    /// Checkpoints of leaders that hold entries which their journals have not said to be synced.
-    ahead: BTreeMap<(NodeId, ShardId), u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +39,6 @@ impl Promised {
     pub(crate) fn look(&mut self, cluster: &Cluster, hurt: &[NodeId]) {
         self.said.retain(|(node, _), _| !hurt.contains(node));
         self.started.retain(|(node, _), _| !hurt.contains(node));
-        self.ahead.retain(|(node, _), _| cluster.processes().any(|it| it.id == *node));
         for process in cluster.processes().filter(|process| !hurt.contains(&process.id)) {
             let life = cluster.machines[&process.id].lives;
             // A group that has just been started says nothing yet.
@@ -52,7 +49,7 @@ impl Promised {
                     self.check_quiet(process.id, shard);
                 }
                 if process.gate.is_open() {
-                    self.check_checkpoint(process.id, shard);
+                    Self::check_checkpoint(process.id, &process.node, shard);
                 }
             }
         }
@@ -80,28 +77,24 @@ impl Promised {
             "{node} forgot entries: {before:?} {shard:?}"
         );
     }
-    /// A vote of a term that nobody is known to lead was given, to another where it isn't its own: that one a leader
-    /// has asked for that hands its shard over.
+
+    /// A vote of the next term, which nobody is known to lead, was given to another. Its own is one that a leader has
+    /// asked for that hands its shard over; one of a later term it may have heard of as a candidate or a leader itself.
     fn check_quiet(&self, node: NodeId, shard: &ShardStatus) {
         let Some(voted_term) = self.started.get(&(node, shard.shard)) else { return };
-        let as_before = shard.voted_term == *voted_term || shard.voted_for == Some(node);
+        let as_before = shard.voted_term != *voted_term + 1 || shard.voted_for == Some(node);
         assert!(
             as_before || shard.leader.is_some(),
             "{node} voted before old leases were over: after term {voted_term} {shard:?}"
         );
     }
-    /// What a leader has in a checkpoint since the look before, its journal has synced. Others may have it from a
-    /// snapshot, and a leader from one of before its term.
-    fn check_checkpoint(&mut self, node: NodeId, shard: &ShardStatus) {
-        let at = (node, shard.shard);
+
+    /// What a leader has in a checkpoint, its journal has synced. Others may have it from a snapshot, and a leader from
+    /// one of before its term.
+    fn check_checkpoint(node: NodeId, of: &Node, shard: &ShardStatus) {
         let leads = shard.leader == Some(node) && shard.synced_term == shard.term;
-        if !leads || shard.checkpoint_index <= shard.synced_index {
-            self.ahead.remove(&at);
-            return;
-        }
-        let before = self.ahead.insert(at, shard.checkpoint_index);
         assert!(
-            before != Some(shard.checkpoint_index),
+            !leads || of.is_synced(shard.shard, shard.checkpoint_index),
             "{node} has a checkpoint ahead of its journal: {shard:?}"
         );
     }

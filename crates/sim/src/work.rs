@@ -507,7 +507,8 @@ impl Client {
         let (mut all, mut pending) = (Vec::new(), Vec::new());
         for stream in 0..self.shared.streams {
             let reply = self.ask(request!["XRANGE", key(stream), "-", "+"]).await;
-            all.push(reply.as_ref().and_then(entries_of).expect("a range is answered at rest"));
+            let entries = reply.as_ref().and_then(entries_of);
+            all.push(entries.unwrap_or_else(|| panic!("a range at rest is answered {reply:?}")));
             pending.push(match Use::of(stream) {
                 Use::Grouped => self.pending(stream).await,
                 _ => Vec::new(),

@@ -18,11 +18,15 @@ use crate::layout::format;
 #[expect(unsafe_code, reason = "sled can be made to sync only by the symbol that it calls")]
 #[unsafe(no_mangle)]
 extern "C" fn sync_file_range(
-    _fd: libc::c_int,
+    fd: libc::c_int,
     _offset: libc::off64_t,
     _bytes: libc::off64_t,
     _flags: libc::c_uint,
 ) -> libc::c_int {
+    #[cfg(not(test))]
+    let _ = fd;
+    #[cfg(test)]
+    tests::watched(fd);
     // SAFETY: libc gives each thread its own errno, valid as long as the thread lives.
     unsafe { *libc::__errno_location() = libc::ENOSYS };
     -1
@@ -84,7 +88,29 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
+
+    /// Writes to this file are slow, and counted: one test at a time.
+    pub(crate) static WATCHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+    static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+    /// How many of them were under way at one time, at most.
+    pub(crate) static MOST_UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn watched(fd: libc::c_int) {
+        let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let file = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+        if watched.is_some() && watched == file {
+            let now = UNDER_WAY.fetch_add(1, Ordering::SeqCst) + 1;
+            MOST_UNDER_WAY.fetch_max(now, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
     #[test]
     fn the_fence_is_in_effect() {
         assert!(super::is_in_effect());

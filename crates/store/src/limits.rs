@@ -44,6 +44,14 @@ pub(crate) const INLINE_BYTES_MAX: usize = 512;
 /// A batch stops everybody else meanwhile, and costs two syncs.
 pub(crate) const BATCH_OPERATIONS_MAX: usize = PUT_PARTS_MAX + 4;
 
+/// What sled is given before it is waited for, in chunks: 16 of them come to one write of a segment,
+/// measured. So four writes at most are on their way at a time, one that the waiting begins, and one
+/// that a reader may: fewer than sled's seven threads.
+pub(crate) const AHEAD_OF_SLED_MAX: usize = 64;
+
+/// A batch makes two writes, however small it is.
+pub(crate) const BATCH_AHEAD_OF_SLED: usize = 32;
+
 /// Keys that one call of sweep removes or looks at: more than what one put makes old, so that a sweep
 /// a put keeps up; some 40 ms, in which nobody else may write.
 pub(crate) const SWEEP_KEYS_MAX: usize = 256;

@@ -84,12 +84,20 @@ impl Memory {
         let Some(shard) = contents.shards.get_mut(&shard) else { return false };
         let Some(value) = Arc::make_mut(&mut shard.parts).get_mut(key) else { return false };
         if let Value::Whole(bytes) = value {
-            let mut flipped = bytes.to_vec();
-            let middle = flipped.len() / 2;
-            flipped.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
-            *value = Value::Damaged(flipped.into());
+            *value = Value::Damaged(flipped(bytes));
         }
         true
+    }
+
+    /// Takes back what [`Memory::damage`] did.
+    pub fn mend(&self) {
+        for shard in self.lock().shards.values_mut() {
+            for value in Arc::make_mut(&mut shard.parts).values_mut() {
+                if let Value::Damaged(bytes) = value {
+                    *value = Value::Whole(flipped(bytes));
+                }
+            }
+        }
     }
 
     /// The same for some part, whichever the number `at` means.
@@ -332,6 +340,13 @@ impl Pin for MemoryPin {
     }
 }
 
+fn flipped(bytes: &Bytes) -> Bytes {
+    let mut flipped = bytes.to_vec();
+    let middle = flipped.len() / 2;
+    flipped.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
+    flipped.into()
+}
+
 fn get(shard: ShardId, parts: &Parts, key: &[u8]) -> Result<Option<Bytes>, Error> {
     match parts.get(key) {
         None => Ok(None),
@@ -432,6 +447,9 @@ mod tests {
         assert!(!store.damage(SHARD, b"b"));
         let error = store.get(SHARD, b"a").unwrap_err().to_string();
         assert!(error.contains("shard 1") && error.contains("key a"), "{error}");
+        let damaged = store.get(SHARD, b"a");
+        store.mend();
+        assert!(damaged.is_err() && store.get(SHARD, b"a").unwrap().is_some());
         store.damage_shard(SHARD);
         assert!(matches!(store.root(SHARD), Err(Error::Damaged { .. })));
         store.forget(SHARD).unwrap();

@@ -227,3 +227,20 @@ fn an_entry_out_of_order_is_a_panic_that_hurts_nobody_else() {
     rig.entry(B, 1, 20);
     assert_eq!((rig.all(A).len(), rig.all(B).len()), (2, 1));
 }
+
+#[test]
+fn an_entry_is_synced_once_it_is_on_the_disk() {
+    let disk = new_disk(7);
+    let mut rig = Rig::open(&disk);
+    rig.entry(A, 1, 40);
+    rig.append(A, vec![record(1, 1, 40), record(1, 2, 40)]);
+    let synced =
+        |rig: &Rig| (0..4).map(|index| rig.journal.is_synced(A, index)).collect::<Vec<_>>();
+    assert_eq!(synced(&rig), [true, false, false, false], "handed in is not on the disk");
+    rig.step();
+    assert_eq!(synced(&rig), [true, true, true, false]);
+    rig.journal.purge(A, id(1, 1));
+    assert_eq!(synced(&rig), [true, true, true, false], "what is purged was there");
+    rig.step();
+    assert_eq!(synced(&rig.crash()), [true, true, true, false]);
+}

@@ -1,16 +1,42 @@
 //! Writing to a shard's tree. Small records gather in a batch, which is cut into several where it
 //! gets long, each atomic and each with the shard's sum. Chunks are written at once, on their own:
-//! each batch of sled costs two syncs, and nobody sees a chunk without its entry. Never flushes.
+//! each batch of sled costs two syncs, and nobody sees a chunk without its entry.
+//!
+//! Flushes only so that sled's own threads are never all busy. Each of its writes ends by taking the
+//! lock of its segments; who takes a new segment holds that lock until the file has been cut off
+//! there, which another of the same seven threads must do. With seven writes on their way the store
+//! stands still for ever (spacejam/sled#1269, mended after 0.34.7).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::failed;
 use crate::api::Error;
 use crate::layout::sum::{self, Sum};
 use crate::layout::{chunk, frame};
-use crate::limits::{BATCH_OPERATIONS_MAX, VALUE_BYTES_MAX};
+use crate::limits::{
+    AHEAD_OF_SLED_MAX, BATCH_AHEAD_OF_SLED, BATCH_OPERATIONS_MAX, VALUE_BYTES_MAX,
+};
+
+/// What sled was given since it was last waited for, in chunks. Of all shards of a store.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(AtomicUsize);
+
+impl Ahead {
+    /// So much is about to be given: waits for what was given before where it would get too much.
+    pub(super) fn make_room(&self, tree: &sled::Tree, chunks: usize) -> Result<(), Error> {
+        if self.0.fetch_add(chunks, Ordering::Relaxed) + chunks <= AHEAD_OF_SLED_MAX {
+            return Ok(());
+        }
+        tree.flush().map_err(failed)?;
+        self.0.store(chunks, Ordering::Relaxed);
+        Ok(())
+    }
+}
 
 pub(super) struct Batch<'a> {
     tree: &'a sled::Tree,
     sum: &'a mut Sum,
+    ahead: &'a Ahead,
     batch: sled::Batch,
     operations: usize,
     /// Whether the sum has changed.
@@ -18,8 +44,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(tree: &'a sled::Tree, sum: &'a mut Sum) -> Self {
-        Self { tree, sum, batch: sled::Batch::default(), operations: 0, counted: false }
+    pub(super) fn new(tree: &'a sled::Tree, sum: &'a mut Sum, ahead: &'a Ahead) -> Self {
+        Self { tree, sum, ahead, batch: sled::Batch::default(), operations: 0, counted: false }
     }
 
     /// Adds a small record that isn't there yet.
@@ -53,12 +79,14 @@ impl<'a> Batch<'a> {
     /// Writes a chunk: before its entry.
     pub(super) fn insert_chunk(&mut self, key: &[u8], payload: &[u8]) -> Result<(), Error> {
         assert_eq!(key.first(), Some(&chunk::KIND));
+        self.ahead.make_room(self.tree, 1)?;
         self.tree.insert(key, framed(key, payload)).map(drop).map_err(failed)
     }
 
     /// Removes a chunk, if it is there: before its entry.
     pub(super) fn remove_chunk(&mut self, key: &[u8]) -> Result<(), Error> {
         assert_eq!(key.first(), Some(&chunk::KIND));
+        self.ahead.make_room(self.tree, 1)?;
         self.tree.remove(key).map(drop).map_err(failed)
     }
 
@@ -77,6 +105,7 @@ impl<'a> Batch<'a> {
             self.counted = false;
         }
         self.operations = 0;
+        self.ahead.make_room(self.tree, BATCH_AHEAD_OF_SLED)?;
         self.tree.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
     }
 }

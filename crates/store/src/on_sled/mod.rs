@@ -1,7 +1,7 @@
 //! The store on disk, in sled 0.34.7, used exactly so that it keeps what it is given:
 //!
 //! 1. its `sync_file_range` is fenced off ([`crate::durable`]);
-//! 2. nothing flushes in the background; one writer at a time, small batches on the shard's tree, `flush()`, then a sync through our own handle of `db`;
+//! 2. nothing flushes in the background; one writer at a time, small batches on the shard's tree, never so much at once that its threads are all busy ([`batch`]), `flush()`, then a sync through our own handle of `db`;
 //! 3. 512 KiB segments and no value above 6,000 bytes, so that sled never makes a blob file;
 //! 4. `snap.*.generating` goes before opening; an error or a panic there is damage, time never is;
 //! 5. removal goes in small batches in the background ([`sweep`]).
@@ -28,6 +28,7 @@ use crate::api::{CheckpointNumber, Error, Part, Pin, Root, Store, Switch};
 use crate::durable::Synced;
 use crate::layout::catalogue::{self, Shelf};
 use crate::layout::{entry, frame};
+use batch::Ahead;
 pub(crate) use check::deep as check_deep;
 pub(crate) use make::{beside, check_format, parent};
 use shard::{Observer, Shard};
@@ -73,6 +74,7 @@ struct Desk {
     shards: BTreeMap<ShardId, Writing>,
     /// What forgotten shards were read through: pins may still look.
     retired: BTreeMap<ShardId, Vec<Weak<Shard>>>,
+    ahead: Arc<Ahead>,
     /// Why nothing may be written any more.
     broken: Option<String>,
 }
@@ -88,8 +90,9 @@ impl Sled {
             let shelves = make::read_catalogue(&db, &catalogue)?;
             let mut slots = BTreeMap::new();
             let mut shards = BTreeMap::new();
+            let ahead = Arc::<Ahead>::default();
             for (&id, &shelf) in &shelves {
-                match guarded(|| load(&db, id, shelf)) {
+                match guarded(|| load(&db, &ahead, id, shelf)) {
                     Ok(writing) => {
                         slots.insert(id, Slot::Whole(Arc::clone(writing.shard())));
                         shards.insert(id, writing);
@@ -102,7 +105,7 @@ impl Sled {
                 }
             }
             let retired = BTreeMap::new();
-            let desk = Desk { catalogue, shelves, shards, retired, broken: None };
+            let desk = Desk { catalogue, shelves, shards, retired, ahead, broken: None };
             Ok(Self { db, synced, shards: RwLock::new(slots), desk: Mutex::new(desk) })
         })
     }
@@ -192,7 +195,7 @@ impl Sled {
     fn begin(&self, desk: &mut Desk, id: ShardId) -> Result<Writing, Error> {
         let shelf = desk.shelves.get(&id).copied().unwrap_or_default();
         desk.shelve(id, shelf)?;
-        let mut writing = load(&self.db, id, Shelf { rooted: false, ..shelf })?;
+        let mut writing = load(&self.db, &desk.ahead, id, Shelf { rooted: false, ..shelf })?;
         writing.retired = desk.retired.remove(&id).unwrap_or_default();
         self.set_slot(id, Some(Slot::Whole(Arc::clone(writing.shard()))));
         Ok(writing)
@@ -325,14 +328,14 @@ impl Store for Sled {
 }
 
 /// Reads and checks a shard's tree.
-fn load(db: &sled::Db, id: ShardId, shelf: Shelf) -> Result<Writing, Error> {
+fn load(db: &sled::Db, ahead: &Arc<Ahead>, id: ShardId, shelf: Shelf) -> Result<Writing, Error> {
     let tree = db.open_tree(catalogue::tree_name(id, shelf.generation)).map_err(unreadable)?;
     let checked = check::shallow(id, &tree, shelf)?;
     let old = (0..shelf.generation).map(|generation| catalogue::tree_name(id, generation));
     let names = db.tree_names();
     let old = old.filter(|name| names.iter().any(|there| there == name.as_bytes()));
     let old: Result<Vec<_>, _> = old.map(|name| db.open_tree(name)).collect();
-    Writing::load(id, tree, checked, old.unwrap_or_default())
+    Writing::load(id, tree, checked, Arc::clone(ahead), old.unwrap_or_default())
 }
 
 /// Runs something of sled's, which panics where it meets what it doesn't expect.

@@ -12,7 +12,7 @@ use super::{damaged, failed, guarded, unreadable};
 use crate::api::Error;
 use crate::layout::entry::{self, Entry};
 use crate::layout::{Version, change, chunk, dropped, unframe};
-use crate::limits::{BATCH_OPERATIONS_MAX, SWEEP_KEYS_MAX};
+use crate::limits::{BATCH_AHEAD_OF_SLED, BATCH_OPERATIONS_MAX, SWEEP_KEYS_MAX};
 
 /// What is left to do in one call.
 struct Budget(usize);
@@ -54,7 +54,7 @@ impl Writing {
     /// version, then its entries, each with the record that names it.
     fn sweep_version(&mut self, version: Version, budget: &mut Budget) -> Result<(), Error> {
         let tree = self.shard.tree.clone();
-        let mut batch = Batch::new(&tree, &mut self.sum);
+        let mut batch = Batch::new(&tree, &mut self.sum, &self.ahead);
         for kind in [chunk::prefix(version), dropped::prefix(version)] {
             for key in tree.scan_prefix(&kind).keys() {
                 if budget.is_spent() {
@@ -74,7 +74,7 @@ impl Writing {
                 return Ok(());
             }
             let (key, value) = record.map_err(unreadable)?;
-            let mut batch = Batch::new(&tree, &mut self.sum);
+            let mut batch = Batch::new(&tree, &mut self.sum, &self.ahead);
             for name in self.shard.names_of(&key, &value)? {
                 let key = entry::key(&name, version);
                 if tree.contains_key(&key).map_err(unreadable)? {
@@ -106,7 +106,7 @@ impl Writing {
                 return Ok(());
             }
             let names = self.shard.names_of(&key, &value)?;
-            let mut batch = Batch::new(&tree, &mut self.sum);
+            let mut batch = Batch::new(&tree, &mut self.sum, &self.ahead);
             for name in &names {
                 if budget.is_spent() {
                     return batch.commit();
@@ -123,7 +123,7 @@ impl Writing {
     /// Removes what is older than drops that every observer is past, and then the drops.
     fn sweep_drops(&mut self, oldest: Version, budget: &mut Budget) -> Result<(), Error> {
         let shard = Arc::clone(&self.shard);
-        let mut batch = Batch::new(&shard.tree, &mut self.sum);
+        let mut batch = Batch::new(&shard.tree, &mut self.sum, &self.ahead);
         while let Some((&(version, at), prefix)) = self.drops.first_key_value() {
             if version > oldest || budget.is_spent() {
                 break;
@@ -154,12 +154,14 @@ impl Writing {
             return Ok(());
         }
         while let (Some(tree), false) = (self.old.last(), budget.is_spent()) {
+            let ahead = &self.ahead;
             let emptied = guarded(|| {
                 let keys: Result<Vec<_>, _> =
                     tree.iter().keys().take(BATCH_OPERATIONS_MAX).collect();
                 let keys = keys.map_err(unreadable)?;
                 let mut batch = sled::Batch::default();
                 keys.iter().for_each(|key| batch.remove(key));
+                ahead.make_room(tree, BATCH_AHEAD_OF_SLED)?;
                 tree.apply_batch(batch).map_err(failed)?;
                 Ok(keys.len())
             });

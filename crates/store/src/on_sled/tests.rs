@@ -7,7 +7,7 @@ use base::{Entropy, SeededEntropy};
 use tempfile::TempDir;
 
 use super::*;
-use crate::Memory;
+use crate::{Memory, PUT_PARTS_MAX};
 
 const SHARD: ShardId = ShardId(1);
 
@@ -437,3 +437,32 @@ fn a_sync_of_sleds_own_that_fails_is_said_to_be_one() {
 
 mod damage;
 mod kill;
+
+/// spacejam/sled#1269: with all of its threads in a write, sled may stand still for ever.
+#[test]
+fn sleds_threads_are_never_all_busy_with_writes() {
+    use crate::durable::tests::{MOST_UNDER_WAY, WATCHED};
+    const SLEDS_THREADS: usize = 7;
+
+    let place = Place::new();
+    let store = place.open();
+    let file = place.path().canonicalize().unwrap().join("db");
+    *WATCHED.lock().unwrap() = Some(file);
+    let long = |number: u64, key: u64| {
+        let part = part(format!("long-{key}"), vec![key as u8; 1 << 20]);
+        store.put(SHARD, CheckpointNumber(number), &[part]).unwrap();
+    };
+    let short = |number: u64| {
+        let parts = (0..PUT_PARTS_MAX).map(|key| part(format!("short-{key}"), vec![1; 3_000]));
+        store.put(SHARD, CheckpointNumber(number), &parts.collect::<Vec<_>>()).unwrap();
+    };
+    for number in 1..=3 {
+        (0..2).for_each(|key| long(number, key));
+        short(number);
+        switch_to(&store, number);
+        sweep_all(&store);
+    }
+    *WATCHED.lock().unwrap() = None;
+    let most = MOST_UNDER_WAY.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((2..SLEDS_THREADS).contains(&most), "{most} under way at one time");
+}

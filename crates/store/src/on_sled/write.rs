@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use base::ShardId;
 use bytes::Bytes;
 
-use super::batch::Batch;
+use super::batch::{Ahead, Batch};
 use super::check::Checked;
 use super::shard::Shard;
 use super::view::{Drops, View};
@@ -24,6 +24,7 @@ use crate::limits::{CHUNK_BYTES, INLINE_BYTES_MAX, PASSED_OVER_MAX, check_parts,
 pub(super) struct Writing {
     pub(super) shard: Arc<Shard>,
     pub(super) sum: Sum,
+    pub(super) ahead: Arc<Ahead>,
     /// Numbers that are being put under.
     open: BTreeMap<u64, Open>,
     /// The life of numbers that are opened from now on: above what is left over of any.
@@ -57,6 +58,7 @@ impl Writing {
         id: ShardId,
         tree: sled::Tree,
         checked: Checked,
+        ahead: Arc<Ahead>,
         old: Vec<sled::Tree>,
     ) -> Result<Self, Error> {
         let Checked { sum, root, drops, versions } = checked;
@@ -72,6 +74,7 @@ impl Writing {
         let writing = Self {
             shard,
             sum,
+            ahead,
             open: BTreeMap::new(),
             next_life,
             void,
@@ -138,7 +141,7 @@ impl Writing {
         let mut open = self.take_open(number);
         let names: Vec<Vec<u8>> = parts.iter().map(|part| entry::part_name(&part.key)).collect();
         let result = self.check_unwritten(open.version, &names).and_then(|()| {
-            let mut batch = Batch::new(&self.shard.tree, &mut self.sum);
+            let mut batch = Batch::new(&self.shard.tree, &mut self.sum, &self.ahead);
             open.begin(&mut batch)?;
             open.note_changes(&mut batch, &names)?;
             for (part, name) in parts.iter().zip(&names) {
@@ -187,7 +190,7 @@ impl Writing {
         let drops = switch.dropped_prefixes.iter().enumerate();
         let drops: Vec<((Version, u32), Bytes)> =
             drops.map(|(at, prefix)| ((version, at as u32), prefix.clone())).collect();
-        let mut batch = Batch::new(&self.shard.tree, &mut self.sum);
+        let mut batch = Batch::new(&self.shard.tree, &mut self.sum, &self.ahead);
         if !removed.is_empty() {
             open.note_changes(&mut batch, &removed)?;
         }
@@ -229,7 +232,7 @@ impl Writing {
             passed_over: self.void.iter().copied().filter(|void| *void < version).collect(),
             meta: (!self.meta_entry).then(|| meta.to_vec()),
         };
-        let mut batch = Batch::new(&self.shard.tree, &mut self.sum);
+        let mut batch = Batch::new(&self.shard.tree, &mut self.sum, &self.ahead);
         match self.shard.view() {
             Some(_) => batch.overwrite(root::KEY.to_vec(), &record.encode()),
             None => batch.insert(root::KEY.to_vec(), &record.encode())?,
