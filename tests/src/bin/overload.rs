@@ -21,6 +21,9 @@ struct Args {
     /// Of each measure before and after.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     measure: u64,
+    /// What every node is told to keep to, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 128)]
+    memory: u64,
     /// Rounds with and without a slow follower.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         length: Duration::from_secs_f64(args.minutes * 60.0),
         measure: Duration::from_secs(args.measure),
         readers: args.readers,
+        memory_bytes: args.memory << 20,
         rounds: args.rounds,
     };
     let table = run(&plan, &|line| drop(writeln!(std::io::stderr(), "{line}")))?;

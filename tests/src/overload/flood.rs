@@ -245,6 +245,8 @@ async fn read(
         }
         input.reserve(READ_BYTES);
         match tokio::time::timeout(TICK, reader.read_buf(&mut input)).await {
+            // The other half is closed once all is answered.
+            Ok(Ok(0)) if over.get() && under_way.borrow().is_empty() => return Ok(()),
             Ok(Ok(0)) => anyhow::bail!("a connection was closed"),
             Ok(read) => drop(read?),
             Err(_) => {

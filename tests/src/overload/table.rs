@@ -14,7 +14,7 @@ pub struct Row {
 
 /// All of them.
 #[derive(Clone, Debug, Default)]
-pub struct Table(pub Vec<Row>);
+pub struct Table(Vec<Row>);
 
 impl Table {
     /// Something that must hold.
@@ -26,6 +26,11 @@ impl Table {
     /// Something that is only told.
     pub fn note(&mut self, what: &str, measured: String) {
         self.add(what, "", measured, true);
+    }
+
+    /// The lines whose names begin so.
+    pub fn rows<'a>(&'a self, begin: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.0.iter().filter(move |row| row.what.starts_with(begin))
     }
 
     /// Whether everything holds.
