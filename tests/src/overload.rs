@@ -22,7 +22,7 @@ use watch::Watch;
 
 /// What a node may take beside its `memory`, as the README's limits say: threads, buffers of the sockets,
 /// HTTP/2, sled's own, the allocator.
-const FIXED_BYTES: u64 = 320 << 20;
+const FIXED_BYTES: u64 = 384 << 20;
 /// Of the memory, as the promise says.
 const MEMORY_SHARE_MAX: f64 = 1.1;
 /// The nodes' own, and a second for what waits in sockets.
