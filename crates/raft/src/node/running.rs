@@ -512,13 +512,17 @@ fn fatal(node: &Arc<Inner>) -> Fatal {
     let (disk, dir) = (node.world.disk.clone(), node.options.data_dir.clone());
     let node = Arc::downgrade(node);
     Arc::new(move |shard, broken| {
-        let part = damaged_part(shard, broken);
-        if let Some(Err(error)) = part.map(|part| note_damaged(&*disk, &dir, part)) {
+        let noted = damaged_part(shard, broken).map(|part| note_damaged(&*disk, &dir, part));
+        if let Some(Err(error)) = &noted {
             tracing::error!(%error, "the damage could not be noted");
         }
-        if let Some(node) = node.upgrade() {
-            node.fail(failure_of(broken));
-        }
+        let Some(node) = node.upgrade() else { return };
+        node.fail(match noted {
+            Some(Ok(())) => Failure::Untrusted(format!(
+                "{broken}; start again: the shard is refilled from its peers"
+            )),
+            _ => failure_of(broken),
+        });
     })
 }
 

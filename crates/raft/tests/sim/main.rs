@@ -600,6 +600,41 @@ fn a_node_with_a_damaged_shard_is_refilled_by_a_peer_and_its_other_shards_go_on(
     });
 }
 
+/// A node that met damage while it ran ended without a word of what to do.
+#[test]
+fn a_node_that_meets_damage_says_to_start_it_again_and_is_then_refilled() {
+    scenario_keeping(128 << 10, async |sim| {
+        let (_, _, told) = sim.checkpointed().await;
+        // Nobody has a block in memory any more.
+        for id in sim.all() {
+            sim.crash(id);
+        }
+        for id in sim.all() {
+            sim.start(id).await;
+        }
+        sim.ready().await;
+        let shard = ShardId(0);
+        let leader = sim.leader(shard);
+        let node = sim.node(leader);
+        (0..1_000).for_each(|at| sim.machines[&leader].store.damage_some(shard, at));
+        let reading = node.clone();
+        let read = tokio::spawn(async move {
+            for key in (0..KEYS).map(key).filter(|key| reading.shard_of(key) == shard) {
+                let (start, end) = (EntryId::MIN, EntryId::MAX);
+                let range = Query::Range { key, start, end, count: None, reverse: false };
+                drop(reading.read(shard, range).await);
+            }
+        });
+        let failure = timeout(Duration::from_secs(10), node.failed()).await.expect("it ends");
+        read.abort();
+        assert_eq!(failure.exit_code(), 2, "{failure}");
+        assert!(failure.to_string().contains("start again: the shard is refilled"), "{failure}");
+        sim.crash(leader);
+        sim.start(leader).await;
+        sim.settle(&told).await;
+    });
+}
+
 #[test]
 fn a_store_that_does_not_open_is_set_aside_and_refilled_before_its_node_votes() {
     scenario_keeping(128 << 10, async |sim| {
