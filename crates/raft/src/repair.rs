@@ -19,7 +19,7 @@ use crate::state::RootMeta;
 pub fn damaged_part(shard: ShardId, broken: &Broken) -> Option<DamagedPart> {
     let key = match broken {
         Broken::Store(store::Error::Damaged { key, .. }) => key.clone(),
-        Broken::Store(store::Error::Unreadable(detail)) => detail.clone(),
+        Broken::Store(store::Error::Unreadable(_)) => WHOLE_STORE.to_owned(),
         Broken::Fault(fault) => fault.to_string(),
         Broken::Store(
             store::Error::Io(_) | store::Error::Misuse(_) | store::Error::Newer { .. },
@@ -28,6 +28,14 @@ pub fn damaged_part(shard: ShardId, broken: &Broken) -> Option<DamagedPart> {
         | Broken::Journal(_) => return None,
     };
     Some(DamagedPart { shard, key: key.into() })
+}
+
+/// What is noted where sled itself can't read: a page of any shard, or of one that was forgotten.
+const WHOLE_STORE: &str = "the whole store";
+
+/// Whether a note says that no shard's refill helps: the store has to go.
+pub fn is_whole_store(part: &DamagedPart) -> bool {
+    part.key == WHOLE_STORE
 }
 
 /// Why a shard can't be started from what its store has; none where it can. Then Raft isn't

@@ -35,6 +35,8 @@ struct Contents {
     shards: BTreeMap<ShardId, Shard>,
     /// The store doesn't open until it is set aside.
     unreadable: bool,
+    /// There is damage that opening doesn't see.
+    unseen: bool,
     /// Stores that were set aside and are not removed.
     aside_count: usize,
     /// Counts down at each switch; at zero that switch fails.
@@ -124,6 +126,12 @@ impl Memory {
         self.lock().unreadable = true;
     }
 
+    /// Damages what opening doesn't look at: each switch answers [`Error::Unreadable`] until the store is
+    /// set aside.
+    pub fn damage_unseen(&self) {
+        self.lock().unseen = true;
+    }
+
     /// How many stores were set aside and are not removed.
     pub fn aside_count(&self) -> usize {
         self.lock().aside_count
@@ -163,6 +171,9 @@ impl Memory {
 
     fn apply_switch(&self, shard: ShardId, change: Change) -> Result<(), Error> {
         self.with(shard, |state| state.check_number(change.number))?;
+        if self.lock().unseen {
+            return Err(Error::Unreadable("a page can't be read".to_owned()));
+        }
         let fault = self.due_fault();
         if fault != Some(SwitchFault::Lost) {
             self.with(shard, |state| state.switch(change))?;

@@ -491,16 +491,22 @@ fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer)
     Ok((journal, committer))
 }
 
-/// Opens the store. One that can't be read is set aside: its shards are refilled by peers.
+/// Opens the store. One that can't be read is set aside: its shards are refilled by peers. So is one of
+/// which that was noted while it ran: opening doesn't look at every page.
 fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
-    let dir = node.options.data_dir.join(STORE_DIR);
-    let stores = &node.world.stores;
-    let opened = match stores.open(&dir) {
+    let (dir, disk) = (&node.options.data_dir, &*node.world.disk);
+    let (store_dir, stores) = (dir.join(STORE_DIR), &node.world.stores);
+    let opened = match damaged_parts(disk, dir)?.iter().any(repair::is_whole_store) {
+        true => Err(store::Error::Unreadable("noted while it ran".to_owned())),
+        false => stores.open(&store_dir),
+    };
+    let opened = match opened {
         Err(store::Error::Unreadable(why)) => {
-            let aside = stores.set_aside(&dir).map_err(store::Error::from);
+            let aside = stores.set_aside(&store_dir).map_err(store::Error::from);
             let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
             tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
-            stores.open(&dir)
+            forget_damaged(disk, dir).map_err(refused)?;
+            stores.open(&store_dir)
         }
         opened => opened,
     };
@@ -519,7 +525,7 @@ fn fatal(node: &Arc<Inner>) -> Fatal {
         let Some(node) = node.upgrade() else { return };
         node.fail(match noted {
             Some(Ok(())) => Failure::Untrusted(format!(
-                "{broken}; start again: the shard is refilled from its peers"
+                "{broken}; start again: what it lacks then comes from its peers"
             )),
             _ => failure_of(broken),
         });

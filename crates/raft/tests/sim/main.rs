@@ -628,10 +628,34 @@ fn a_node_that_meets_damage_says_to_start_it_again_and_is_then_refilled() {
         let failure = timeout(Duration::from_secs(10), node.failed()).await.expect("it ends");
         read.abort();
         assert_eq!(failure.exit_code(), 2, "{failure}");
-        assert!(failure.to_string().contains("start again: the shard is refilled"), "{failure}");
+        assert!(failure.to_string().contains("start again: "), "{failure}");
         sim.crash(leader);
         sim.start(leader).await;
         sim.settle(&told).await;
+    });
+}
+
+/// A page that only sweeping looked at, of what a shard had before it was refilled, ended the node at each start.
+#[test]
+fn a_store_with_a_page_that_can_not_be_read_is_set_aside_at_the_next_start() {
+    scenario_keeping(128 << 10, async |sim| {
+        let (node, others, told) = sim.checkpointed().await;
+        let store = sim.machines[&node].store.clone();
+        store.damage_unseen();
+        let told = Mutex::new(told);
+        for value in (u64::MAX - 2 * KEYS)..(u64::MAX - KEYS) {
+            write(&sim.node(others[0]), value, Bytes::new(), &told).await;
+        }
+        let failure = timeout(Duration::from_secs(60), sim.node(node).failed()).await;
+        let failure = failure.expect("it ends");
+        assert_eq!(failure.exit_code(), 2, "{failure}");
+        assert!(failure.to_string().contains("start again: "), "{failure}");
+        sim.crash(node);
+        sim.start(node).await;
+        assert_eq!(store.aside_count(), 1, "kept until there is a replacement of every shard");
+        sim.settle(&told.into_inner().unwrap()).await;
+        let removed = |_: &Sim| store.aside_count() == 0;
+        sim.until("rid of the damaged store", Duration::from_secs(10), removed).await;
     });
 }
 
