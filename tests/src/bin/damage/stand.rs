@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base::{Entropy, SeededEntropy};
 use checker::history::Seen;
 use tempfile::TempDir;
-use tests::cluster::{Cluster, Options};
+use tests::cluster::{Cluster, Node, Options};
 use tests::wait;
 use tests::writers::{self, Plan, READ_WAIT, WRONG_BYTES, Writers};
 
@@ -36,6 +36,8 @@ const READY_WAIT: Duration = Duration::from_secs(300);
 /// What a node that doesn't start says to whoever has to act.
 const WAYS_OUT: [&str; 4] =
     ["weir node replace", "put the file back", "use the newer one", "start again"];
+/// How often a node is started that says to start it again.
+const STARTS_MAX: u32 = 3;
 /// What its log says of a repair.
 const REPAIRS: [&str; 3] = ["set aside", "is refilled", "damaged"];
 
@@ -107,17 +109,43 @@ impl Stand {
         self.place.path().join(format!("whole-{node}"))
     }
 
+    /// Starts whoever is down, and again whoever says so, as whatever supervises it would: what an earlier
+    /// case damaged may be met late.
     pub(crate) fn start_all(&mut self) -> Result<()> {
-        for node in &mut self.cluster.nodes {
-            if !node.is_running() {
-                node.start()?;
+        let mut left = STARTS_MAX;
+        loop {
+            for node in &mut self.cluster.nodes {
+                if !node.is_running() {
+                    node.start()?;
+                }
+            }
+            left -= 1;
+            match self.cluster.wait_ready(READY_WAIT) {
+                Err(_) if left > 0 && self.is_to_start_again() => {}
+                done => return done,
             }
         }
-        self.cluster.wait_ready(READY_WAIT)
+    }
+
+    fn is_to_start_again(&mut self) -> bool {
+        let ended = |node: &mut Node| !node.is_running() && node.own_line().contains("start again");
+        self.cluster.nodes.iter_mut().any(ended)
+    }
+
+    /// A round of appends, and another one where a node ended in it and says to start it again.
+    fn write(&mut self, appends: u64) -> Result<Vec<Vec<Seen>>> {
+        match self.try_write(appends) {
+            Err(_) if self.is_to_start_again() => {
+                self.round += 1;
+                self.start_all()?;
+                self.try_write(appends)
+            }
+            done => done,
+        }
     }
 
     /// A round of appends through all nodes, judged; what is there of it.
-    fn write(&mut self, appends: u64) -> Result<Vec<Vec<Seen>>> {
+    fn try_write(&mut self, appends: u64) -> Result<Vec<Vec<Seen>>> {
         let addresses = self.cluster.nodes.iter().map(|node| node.resp()).collect();
         let pause = Duration::from_millis(5);
         let plan = Plan { addresses, round: self.round, writers: 4, bytes_max: BYTES_MAX, pause };
