@@ -1,6 +1,5 @@
 //! More load than a cluster can take, in short. How fast it is again afterwards depends on what else a machine
 //! does: `scripts/overload` measures that.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::time::Duration;
 
