@@ -130,7 +130,8 @@ pub(crate) async fn run(node: Arc<Inner>) {
         while let Err(error) = from_any_peer(&node, running.store(), &running.journal, *shard).await
         {
             if let RepairError::Broken(broken) = &error {
-                return node.fail(crate::node::running::failure_of(broken));
+                let (disk, dir) = (&*node.world.disk, &node.options.data_dir);
+                return node.fail(crate::node::running::noted(disk, dir, *shard, broken));
             }
             tracing::debug!(%shard, %error, "no peer has given a checkpoint yet");
             tokio::time::sleep(EVERY).await;

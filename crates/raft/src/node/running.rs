@@ -2,11 +2,12 @@
 //! once the node belongs to a cluster.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use base::{NodeId, ShardId};
+use base::{Disk, NodeId, ShardId};
 use journal::guard::{
     Ballast, Identity, JOURNAL_DIR, STORE_DIR, damaged_parts, forget_damaged, note_damaged,
 };
@@ -167,7 +168,10 @@ impl Running {
 
     /// Starts the group of a shard whose store is whole again.
     pub(crate) async fn start_again(&self, shard: ShardId) -> Result<(), Failure> {
-        let replica = self.open_replica(shard).map_err(|broken| failure_of(&broken))?;
+        let node = self.node.upgrade().ok_or_else(stopping)?;
+        let (disk, dir) = (&*node.world.disk, &node.options.data_dir);
+        let replica = self.open_replica(shard);
+        let replica = replica.map_err(|broken| noted(disk, dir, shard, &broken))?;
         self.start_group(replica, true).await
     }
 
@@ -518,18 +522,25 @@ fn fatal(node: &Arc<Inner>) -> Fatal {
     let (disk, dir) = (node.world.disk.clone(), node.options.data_dir.clone());
     let node = Arc::downgrade(node);
     Arc::new(move |shard, broken| {
-        let noted = damaged_part(shard, broken).map(|part| note_damaged(&*disk, &dir, part));
-        if let Some(Err(error)) = &noted {
-            tracing::error!(%error, "the damage could not be noted");
+        let failure = noted(&*disk, &dir, shard, broken);
+        if let Some(node) = node.upgrade() {
+            node.fail(failure);
         }
-        let Some(node) = node.upgrade() else { return };
-        node.fail(match noted {
-            Some(Ok(())) => Failure::Untrusted(format!(
-                "{broken}; start again: what it lacks then comes from its peers"
-            )),
-            _ => failure_of(broken),
-        });
     })
+}
+
+/// How a node ends over what is broken. What is damaged is noted for the next start.
+pub(crate) fn noted(disk: &dyn Disk, dir: &Path, shard: ShardId, broken: &Broken) -> Failure {
+    match damaged_part(shard, broken).map(|part| note_damaged(disk, dir, part)) {
+        Some(Ok(())) => Failure::Untrusted(format!(
+            "{broken}; start again: what it lacks then comes from its peers"
+        )),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the damage could not be noted");
+            failure_of(broken)
+        }
+        None => failure_of(broken),
+    }
 }
 
 pub(crate) fn failure_of(broken: &Broken) -> Failure {
