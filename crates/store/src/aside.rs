@@ -30,7 +30,11 @@ impl Stores for OnDisk {
 fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     let names = (1..u32::MAX).map(|number| beside(dir, &format!("damaged-{number}")));
     let aside = names.into_iter().find(|name| !name.exists()).expect("a number is free");
-    fs::rename(dir, &aside)?;
+    match fs::rename(dir, &aside) {
+        // It was, and the power went before that was forgotten.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        renamed => renamed?,
+    }
     sync_dir(parent(dir))?;
     Ok(aside)
 }

@@ -466,3 +466,14 @@ fn sleds_threads_are_never_all_busy_with_writes() {
     let most = MOST_UNDER_WAY.load(std::sync::atomic::Ordering::SeqCst);
     assert!((2..SLEDS_THREADS).contains(&most), "{most} under way at one time");
 }
+
+#[test]
+fn a_store_that_was_set_aside_before_the_power_went_is_no_error() {
+    use crate::{OnDisk, Stores};
+    let place = Place::new();
+    drop(place.open());
+    let stores = OnDisk::default();
+    stores.set_aside(&place.path()).unwrap();
+    stores.set_aside(&place.path()).unwrap();
+    drop(stores.open(&place.path()).unwrap());
+}
