@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use base::{Disk, NodeId, ShardId};
 use journal::guard::{
-    Ballast, Identity, JOURNAL_DIR, STORE_DIR, damaged_parts, forget_damaged, note_damaged,
+    Ballast, DamagedPart, Identity, JOURNAL_DIR, STORE_DIR, damaged_parts, forget_damaged,
+    note_damaged,
 };
 use journal::{Committer, Journal, Marks};
 use store::Store;
@@ -87,7 +88,8 @@ impl Running {
     ) -> Result<Self, Failure> {
         let identity = node.identity().ok_or_else(stopping)?;
         let (journal, committer) = open_journal(node, marks)?;
-        let store = open_store(node)?;
+        let mut notes = damaged_parts(&*node.world.disk, &node.options.data_dir)?;
+        let store = open_store(node, &mut notes)?;
         let cache = Arc::new(BlockCache::new(bytes(node.options.memory_bytes / BLOCKS_PART)));
         let mut running = Self {
             journal,
@@ -104,9 +106,8 @@ impl Running {
         };
         running.drive(node, committer);
         running.checkpoint(node);
-        let noted = damaged_parts(&*node.world.disk, &node.options.data_dir)?;
         for shard in node.map.shards().chain([ShardId::META]) {
-            let damage = repair::damage(&*running.store, &running.journal, shard, &noted, marks);
+            let damage = repair::damage(&*running.store, &running.journal, shard, &notes, marks);
             let damage = damage.map_err(|broken| failure_of(&broken))?;
             running.add_place(node, shard, damage);
             running.try_start_shard(shard, again).await?;
@@ -496,11 +497,11 @@ fn open_journal(node: &Arc<Inner>, marks: &Marks) -> Result<(Journal, Committer)
 }
 
 /// Opens the store. One that can't be read is set aside: its shards are refilled by peers. So is one of
-/// which that was noted while it ran: opening doesn't look at every page.
-fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
+/// which that was noted while it ran: opening doesn't look at every page. Then no note holds any more.
+fn open_store(node: &Arc<Inner>, notes: &mut Vec<DamagedPart>) -> Result<Arc<dyn Store>, Failure> {
     let (dir, disk) = (&node.options.data_dir, &*node.world.disk);
     let (store_dir, stores) = (dir.join(STORE_DIR), &node.world.stores);
-    let opened = match damaged_parts(disk, dir)?.iter().any(repair::is_whole_store) {
+    let opened = match notes.iter().any(repair::is_whole_store) {
         true => Err(store::Error::Unreadable("noted while it ran".to_owned())),
         false => stores.open(&store_dir),
     };
@@ -510,6 +511,7 @@ fn open_store(node: &Arc<Inner>) -> Result<Arc<dyn Store>, Failure> {
             let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
             tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
             forget_damaged(disk, dir).map_err(refused)?;
+            notes.clear();
             stores.open(&store_dir)
         }
         opened => opened,

@@ -70,12 +70,7 @@ fn a_producer_that_asks_again_is_told_the_same_by_every_later_leader() {
         assert_eq!(produce(sim, living[0]).await, first, "seed {}: the leader lost", sim.seed);
         sim.start(lost).await;
         sim.ready().await;
-        for id in sim.all() {
-            sim.crash(id);
-        }
-        for id in sim.all() {
-            sim.start(id).await;
-        }
+        sim.crash_and_start_all().await;
         sim.ready().await;
         assert_eq!(produce(sim, NodeId(1)).await, first, "seed {}: all started again", sim.seed);
         sim.agree().await;

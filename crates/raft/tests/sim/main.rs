@@ -169,6 +169,14 @@ impl Sim {
         self.nodes().map(|node| node.status()).collect()
     }
 
+    /// All nodes lose their power, and then start.
+    async fn crash_and_start_all(&mut self) {
+        self.all().into_iter().for_each(|id| self.crash(id));
+        for id in self.all() {
+            self.start(id).await;
+        }
+    }
+
     fn all(&self) -> Vec<NodeId> {
         self.members.keys().copied().collect()
     }
@@ -275,8 +283,7 @@ impl Sim {
         let node = self.nodes().next().unwrap();
         for number in 0..KEYS {
             let key = key(number);
-            let (start, end) = (EntryId::MIN, EntryId::MAX);
-            let range = Query::Range { key: key.clone(), start, end, count: None, reverse: false };
+            let range = whole(key.clone());
             let Ok(Reply::Entries(entries)) = node.read(node.shard_of(&key), range).await else {
                 panic!("seed {}: {key:?} can't be read", self.seed);
             };
@@ -302,6 +309,12 @@ type Client = tokio::task::JoinHandle<()>;
 
 fn key(number: u64) -> Bytes {
     Bytes::from(format!("key-{number}"))
+}
+
+/// Asks for all entries of a stream.
+fn whole(key: Bytes) -> Query {
+    let (start, end) = (EntryId::MIN, EntryId::MAX);
+    Query::Range { key, start, end, count: None, reverse: false }
 }
 
 async fn write(node: &Node, value: u64, padding: Bytes, told: &Mutex<Told>) {
@@ -606,12 +619,7 @@ fn a_node_that_meets_damage_says_to_start_it_again_and_is_then_refilled() {
     scenario_keeping(128 << 10, async |sim| {
         let (_, _, told) = sim.checkpointed().await;
         // Nobody has a block in memory any more.
-        for id in sim.all() {
-            sim.crash(id);
-        }
-        for id in sim.all() {
-            sim.start(id).await;
-        }
+        sim.crash_and_start_all().await;
         sim.ready().await;
         let shard = ShardId(0);
         let leader = sim.leader(shard);
@@ -620,9 +628,7 @@ fn a_node_that_meets_damage_says_to_start_it_again_and_is_then_refilled() {
         let reading = node.clone();
         let read = tokio::spawn(async move {
             for key in (0..KEYS).map(key).filter(|key| reading.shard_of(key) == shard) {
-                let (start, end) = (EntryId::MIN, EntryId::MAX);
-                let range = Query::Range { key, start, end, count: None, reverse: false };
-                drop(reading.read(shard, range).await);
+                drop(reading.read(shard, whole(key)).await);
             }
         });
         let failure = timeout(Duration::from_secs(10), node.failed()).await.expect("it ends");

@@ -42,12 +42,7 @@ fn what_was_chosen_is_what_every_shard_goes_by_through_restarts_of_all() {
         let again = numbers(&[(IDEMPOTENCE_SECONDS, 9)]);
         sim.node(NodeId(3)).choose(again).await.unwrap();
         assert_eq!(windows_ms(sim, NodeId(3)).await, [9_000; KEYS as usize]);
-        for id in sim.all() {
-            sim.crash(id);
-        }
-        for id in sim.all() {
-            sim.start(id).await;
-        }
+        sim.crash_and_start_all().await;
         sim.ready().await;
         sim.agree().await;
         assert_eq!(windows_ms(sim, NodeId(1)).await, [9_000; KEYS as usize]);

@@ -23,7 +23,7 @@ pub(super) struct Ahead(AtomicUsize);
 
 impl Ahead {
     /// So much is about to be given: waits for what was given before where it would get too much.
-    pub(super) fn make_room(&self, tree: &sled::Tree, chunks: usize) -> Result<(), Error> {
+    pub(super) fn wait_for_room(&self, tree: &sled::Tree, chunks: usize) -> Result<(), Error> {
         if self.0.fetch_add(chunks, Ordering::Relaxed) + chunks <= AHEAD_OF_SLED_MAX {
             return Ok(());
         }
@@ -79,14 +79,14 @@ impl<'a> Batch<'a> {
     /// Writes a chunk: before its entry.
     pub(super) fn insert_chunk(&mut self, key: &[u8], payload: &[u8]) -> Result<(), Error> {
         assert_eq!(key.first(), Some(&chunk::KIND));
-        self.ahead.make_room(self.tree, 1)?;
+        self.ahead.wait_for_room(self.tree, 1)?;
         self.tree.insert(key, framed(key, payload)).map(drop).map_err(failed)
     }
 
     /// Removes a chunk, if it is there: before its entry.
     pub(super) fn remove_chunk(&mut self, key: &[u8]) -> Result<(), Error> {
         assert_eq!(key.first(), Some(&chunk::KIND));
-        self.ahead.make_room(self.tree, 1)?;
+        self.ahead.wait_for_room(self.tree, 1)?;
         self.tree.remove(key).map(drop).map_err(failed)
     }
 
@@ -105,7 +105,7 @@ impl<'a> Batch<'a> {
             self.counted = false;
         }
         self.operations = 0;
-        self.ahead.make_room(self.tree, BATCH_AHEAD_OF_SLED)?;
+        self.ahead.wait_for_room(self.tree, BATCH_AHEAD_OF_SLED)?;
         self.tree.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
     }
 }

@@ -161,7 +161,7 @@ impl Writing {
                 let keys = keys.map_err(unreadable)?;
                 let mut batch = sled::Batch::default();
                 keys.iter().for_each(|key| batch.remove(key));
-                ahead.make_room(tree, BATCH_AHEAD_OF_SLED)?;
+                ahead.wait_for_room(tree, BATCH_AHEAD_OF_SLED)?;
                 tree.apply_batch(batch).map_err(failed)?;
                 Ok(keys.len())
             });
