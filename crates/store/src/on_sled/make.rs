@@ -75,7 +75,8 @@ pub(crate) fn check_format(dir: &Path) -> Result<(), Error> {
     }
 }
 
-fn open_db(dir: &Path, options: Options) -> Result<sled::Db, Error> {
+/// Sled's threads may hold the lock for a moment after a store was dropped.
+pub(super) fn open_db(dir: &Path, options: Options) -> Result<sled::Db, Error> {
     for _ in 1..LOCK_TRIES {
         match try_open_db(dir, options) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -122,7 +122,7 @@ fn every_lost_record_is_noticed() {
     let place = Place::new();
     let expected = built(&place);
     let name = catalogue::tree_name(SHARDS[0], 0);
-    let open = |path: &Path| sled::Config::new().path(path).segment_size(512 << 10).open().unwrap();
+    let open = |path: &Path| make::open_db(path, Options::default()).unwrap();
     let db = open(&place.path());
     let keys: Vec<_> = db.open_tree(&name).unwrap().iter().keys().map(Result::unwrap).collect();
     drop(db);
