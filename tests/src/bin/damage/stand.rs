@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use base::{Entropy, SeededEntropy};
-use checker::history::Seen;
+use checker::history::{Op, Seen};
 use tempfile::TempDir;
 use tests::cluster::{Cluster, Node, Options};
 use tests::wait;
@@ -38,6 +38,12 @@ const WAYS_OUT: [&str; 4] =
     ["weir node replace", "put the file back", "use the newer one", "start again"];
 /// How often a node is started that says to start it again.
 const STARTS_MAX: u32 = 3;
+/// A node that met damage has ended so long after its clients were cut off.
+const END_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks at whether a node ended where all should become equal.
+const EQUAL_LOOK: Duration = Duration::from_secs(1);
+/// Said where an answer isn't what it was.
+const LOST: &str = "lost";
 /// What its log says of a repair.
 const REPAIRS: [&str; 3] = ["set aside", "is refilled", "damaged"];
 
@@ -56,6 +62,9 @@ pub(crate) enum Outcome {
     Violated,
 }
 
+/// What a node answers, by stream.
+type Entries = Vec<Vec<Seen>>;
+
 pub(crate) type Tallies = BTreeMap<(String, Outcome), u64>;
 
 /// The cluster, and what is in it.
@@ -63,7 +72,7 @@ pub(crate) struct Stand {
     cluster: Cluster,
     place: TempDir,
     round: u64,
-    first: Vec<Vec<Seen>>,
+    first: Entries,
 }
 
 impl Stand {
@@ -120,47 +129,78 @@ impl Stand {
                 }
             }
             left -= 1;
-            match self.cluster.wait_ready(READY_WAIT) {
-                Err(_) if left > 0 && self.is_to_start_again() => {}
+            let ready = self.cluster.wait_ready(READY_WAIT).and_then(|()| {
+                ensure!(self.all_run(), "a node ended: {}", self.cluster.describe());
+                Ok(())
+            });
+            match ready {
+                Err(error) if left > 0 && self.is_to_start_again(&error) => {}
                 done => return done,
             }
         }
     }
 
-    fn is_to_start_again(&mut self) -> bool {
+    /// Whether an error is of a node that ended since and says to start it again. A wrong answer stays
+    /// one, whoever ended after it.
+    fn is_to_start_again(&mut self, error: &anyhow::Error) -> bool {
+        let text = format!("{error:#}");
+        if text.contains(WRONG_BYTES) || text.contains(LOST) {
+            return false;
+        }
         let ended = |node: &mut Node| !node.is_running() && node.own_line().contains("start again");
-        self.cluster.nodes.iter_mut().any(ended)
+        let look = || match self.cluster.nodes.iter_mut().any(ended) {
+            true => Ok(()),
+            false => Err("none did".to_owned()),
+        };
+        wait::until("a node to end and say so", END_WAIT, look).is_ok()
     }
 
-    /// A round of appends, and another one where a node ended in it and says to start it again.
-    fn write(&mut self, appends: u64) -> Result<Vec<Vec<Seen>>> {
-        match self.try_write(appends) {
-            Err(_) if self.is_to_start_again() => {
+    /// A round of appends through all nodes, judged, and another one where a node ended in it and says to
+    /// start it again; what is there of it.
+    fn write(&mut self, appends: u64) -> Result<Entries> {
+        let (ops, entries) = match self.try_write(appends) {
+            Err(error) if self.is_to_start_again(&error) => {
                 self.round += 1;
                 self.start_all()?;
-                self.try_write(appends)
+                self.try_write(appends)?
             }
-            done => done,
-        }
+            done => done?,
+        };
+        writers::check(&ops, entries.clone(), Vec::new())?;
+        self.round += 1;
+        entries.into_iter().next().context("a node's answers")
     }
 
-    /// A round of appends through all nodes, judged; what is there of it.
-    fn try_write(&mut self, appends: u64) -> Result<Vec<Vec<Seen>>> {
+    /// What was asked in a round of appends through all nodes, and what is there of it, by node.
+    fn try_write(&mut self, appends: u64) -> Result<(Vec<Op>, Vec<Entries>)> {
         let addresses = self.cluster.nodes.iter().map(|node| node.resp()).collect();
         let pause = Duration::from_millis(5);
         let plan = Plan { addresses, round: self.round, writers: 4, bytes_max: BYTES_MAX, pause };
         let writers = Writers::start(&plan);
         writers.wait_more(appends, READY_WAIT)?;
         let ops = writers.finish()?;
-        self.cluster.wait_equal(READY_WAIT).with_context(|| self.cluster.describe())?;
+        self.wait_equal()?;
         let read = |node: usize| self.read(node, self.round);
         let entries = (0..NODES).map(read).collect::<Result<Vec<_>>>()?;
-        writers::check(&ops, entries.clone(), Vec::new())?;
-        self.round += 1;
-        entries.into_iter().next().context("a node's answers")
+        Ok((ops, entries))
     }
 
-    fn read(&self, node: usize, round: u64) -> Result<Vec<Vec<Seen>>> {
+    /// Waits until the replicas are equal, as long as all nodes run.
+    fn wait_equal(&mut self) -> Result<()> {
+        let end = wait::now() + READY_WAIT;
+        loop {
+            match self.cluster.wait_equal(EQUAL_LOOK) {
+                Err(_) if self.all_run() && wait::now() < end => {}
+                done => return done.with_context(|| self.cluster.describe()),
+            }
+        }
+    }
+
+    fn all_run(&mut self) -> bool {
+        self.cluster.nodes.iter_mut().all(Node::is_running)
+    }
+
+    fn read(&self, node: usize, round: u64) -> Result<Entries> {
         writers::read_all(&self.cluster.nodes[node].resp(), round, BYTES_MAX, READ_WAIT)
     }
 
@@ -174,7 +214,10 @@ impl Stand {
         }
         spoil::copy_dir(&self.victim(), &self.whole(VICTIM))?;
         let Some(spoilt) = self.spoil(VICTIM, &[], entropy)? else { return self.start_all() };
-        let verdict = self.play_one(&last);
+        let verdict = match self.play_one(&last) {
+            Err(error) if self.is_to_start_again(&error) => self.play_one(&last),
+            done => done,
+        };
         let outcome = verdict.unwrap_or_else(|error| {
             say(&format!("WRONG: {spoilt}: {error:#}"));
             Outcome::Violated
@@ -225,7 +268,7 @@ impl Stand {
             Outcome::Harmless | Outcome::Repaired => {
                 self.same(VICTIM, FIRST_ROUND, &self.first)?;
                 self.same(VICTIM, self.round - 1, last)?;
-                self.cluster.wait_equal(READY_WAIT)?;
+                self.wait_equal()?;
             }
             Outcome::Waits => {
                 bail!("neither ready nor ended: {}", self.cluster.nodes[VICTIM].log_end())
@@ -264,7 +307,7 @@ impl Stand {
 
     fn same(&self, node: usize, round: u64, expected: &[Vec<Seen>]) -> Result<()> {
         let found = self.read(node, round)?;
-        ensure!(found == expected, "lost: round {round} is not as it was");
+        ensure!(found == expected, "{LOST}: round {round} is not as it was");
         Ok(())
     }
 
@@ -310,7 +353,7 @@ impl Stand {
             match writers::read_all(&address, FIRST_ROUND, BYTES_MAX, Duration::ZERO) {
                 Err(error) if format!("{error:#}").contains(WRONG_BYTES) => return Err(error),
                 Err(_) => {}
-                Ok(found) => ensure!(found == self.first, "lost: it answers other entries"),
+                Ok(found) => ensure!(found == self.first, "{LOST}: it answers other entries"),
             }
             outcome
         };
