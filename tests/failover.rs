@@ -137,6 +137,18 @@ fn a_rolling_restart_shows_no_client_an_error() {
     check(&cluster, 0, &written, READY_WAIT);
 }
 
+/// The last two handed their leaderships to each other until their patience was over.
+#[test]
+fn nodes_that_stop_together_hand_nothing_to_each_other() {
+    let mut cluster = Cluster::start(&Options::default()).unwrap();
+    cluster.stop().unwrap();
+    for node in &cluster.nodes {
+        let text = node.log_text();
+        assert!(text.contains("stopping"), "{}", node.log_end());
+        assert!(!text.contains("could not be handed over"), "{}", node.log_end());
+    }
+}
+
 #[test]
 fn a_lost_node_is_replaced_while_writes_go_on() {
     let mut cluster = Cluster::start(&Options { nodes: 4, ..Options::default() }).unwrap();

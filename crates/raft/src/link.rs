@@ -80,6 +80,8 @@ pub struct Envelope {
     pub disk_free: u64,
     /// The sender takes no entries until its checkpoints have caught up.
     pub pressed: bool,
+    /// The sender is about to stop: it takes no leadership any more.
+    pub leaving: bool,
 }
 
 /// Messages that arrived together.

@@ -179,6 +179,8 @@ pub struct PeerStatus {
     pub grpc: String,
     pub peer: String,
     pub connected: bool,
+    /// It is about to stop: it takes no leadership any more.
+    pub leaving: bool,
     /// How far its clock is from ours in milliseconds, where known.
     pub clock_offset_ms: Option<i64>,
 }

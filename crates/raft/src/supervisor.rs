@@ -148,7 +148,12 @@ fn furthest(node: &Inner, group: &Group) -> Option<NodeId> {
 }
 
 fn takes_entries(node: &Inner, peer: NodeId) -> bool {
-    node.router.peers().get(&peer).is_some_and(|peer| peer.connected && !peer.pressed)
+    stays(node, peer) && node.router.peers().get(&peer).is_some_and(|peer| !peer.pressed)
+}
+
+/// Whether a peer is connected, and not about to stop.
+fn stays(node: &Inner, peer: NodeId) -> bool {
+    node.router.peers().get(&peer).is_some_and(|peer| peer.connected && !peer.leaving)
 }
 
 fn measure_disk(node: &Inner) -> Option<u64> {
@@ -189,7 +194,7 @@ async fn give_up_one(node: &Arc<Inner>, running: &Running) {
     }
 }
 
-/// Voters that are connected and have almost everything.
+/// Voters that are connected, stay and have almost everything.
 fn caught_up(node: &Inner, group: &Group) -> Vec<NodeId> {
     let metrics = group.metrics();
     let last = metrics.last_log_index.unwrap_or(0);
@@ -199,12 +204,13 @@ fn caught_up(node: &Inner, group: &Group) -> Vec<NodeId> {
         let matched = replication.get(&follower.0).copied().flatten();
         matched.is_some_and(|matched| last.saturating_sub(matched.index) <= BEHIND_MAX)
     };
-    let connected = voters.into_iter().filter(|voter| node.router.is_connected(*voter));
-    connected.filter(near).collect()
+    voters.into_iter().filter(|voter| stays(node, *voter)).filter(near).collect()
 }
 
-/// Hands every leadership over and waits, bounded, until others lead.
+/// Hands every leadership over and waits, bounded, until others lead. Peers that are about to stop too
+/// are told, so that none is handed back.
 pub(crate) async fn hand_over(node: &Arc<Inner>) {
+    node.router.leave();
     let Some(running) = node.running() else { return };
     let all = async {
         loop {

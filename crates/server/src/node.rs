@@ -94,12 +94,13 @@ async fn serve(
     }
 }
 
-/// Ends when the others that are reached cannot lead: a whole cluster that is stopped at once must
+/// Ends when the others that are reached cannot lead or stop as well: a whole cluster that is stopped at once must
 /// not wait for itself.
 async fn nobody_to_lead(node: &raft::Node) {
     loop {
         let status = node.outline();
-        let others = status.peers.iter().any(|it| it.connected && it.node != status.node);
+        let stays = |it: &raft::PeerStatus| it.connected && !it.leaving && it.node != status.node;
+        let others = status.peers.iter().any(stays);
         if !others || !http::hears_majority(&status) {
             return;
         }

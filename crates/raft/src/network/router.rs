@@ -2,6 +2,8 @@
 //! the host. Checks of every frame that it comes from this cluster, from whom it says, and is for
 //! this node. Never what a call does.
 
+mod peer;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,6 +17,7 @@ use crate::bus::Notice;
 use crate::link::{Envelope, Frame, Greeting, Lane, Link, Message, Party, SendError};
 use crate::network::sessions::{Arrived, Session, Sessions};
 use crate::network::wire::Appended;
+pub(crate) use peer::Peer;
 
 /// Kinds of messages.
 pub(crate) mod kind {
@@ -172,23 +175,6 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn connected(&self, peer: NodeId, up: bool);
 }
 
-/// For how long the frame that was under way least tells a peer's clock: longer than a machine that
-/// has too much to do delays every frame, shorter than a clock may be wrong unnoticed.
-const OFFSET_KEPT: Duration = Duration::from_secs(5);
-
-/// What is known of a peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) connected: bool,
-    /// Its clock less ours, in milliseconds: of the frame that was under way least.
-    pub(crate) clock_offset_ms: Option<i64>,
-    /// When that frame arrived.
-    clock_heard: Duration,
-    pub(crate) disk_free: Option<u64>,
-    /// It takes no entries until its checkpoints have caught up.
-    pub(crate) pressed: bool,
-}
-
 /// Who this node is, for greetings and envelopes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Me {
@@ -216,6 +202,7 @@ pub(crate) struct Router {
     me: RwLock<Me>,
     disk_free: AtomicU64,
     pressed: AtomicBool,
+    leaving: AtomicBool,
     peers: Mutex<BTreeMap<NodeId, Peer>>,
     /// Numbers of calls and sessions. No two lives of this node share them: a peer may still answer
     /// what the life before this one asked.
@@ -246,6 +233,7 @@ impl Router {
             me: RwLock::new(me),
             disk_free: AtomicU64::new(u64::MAX),
             pressed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             peers: Mutex::default(),
             next: AtomicU64::new(first_number(me.incarnation)),
             calls: Mutex::default(),
@@ -299,6 +287,11 @@ impl Router {
     /// Whether peers are told that this node takes no entries.
     pub(crate) fn set_pressed(&self, pressed: bool) {
         self.pressed.store(pressed, Ordering::Relaxed);
+    }
+
+    /// From here on peers are told that this node is about to stop.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn peers(&self) -> BTreeMap<NodeId, Peer> {
@@ -407,18 +400,9 @@ impl Router {
     }
 
     fn note(&self, envelope: &Envelope) {
-        let now = self.clock.wall_ms();
-        let offset = i128::from(envelope.clock_ms) - i128::from(now);
-        let offset = i64::try_from(offset).ok();
-        let heard = self.clock.monotonic();
         let mut peers = lock(&self.peers);
         let peer = peers.entry(envelope.from).or_default();
-        // A frame that had to wait makes its sender's clock look slow, never fast.
-        if offset > peer.clock_offset_ms || heard.saturating_sub(peer.clock_heard) > OFFSET_KEPT {
-            (peer.clock_offset_ms, peer.clock_heard) = (offset, heard);
-        }
-        peer.disk_free = Some(envelope.disk_free);
-        peer.pressed = envelope.pressed;
+        peer.note(envelope, self.clock.wall_ms(), self.clock.monotonic());
     }
 
     fn deliver(&self, envelope: &Envelope, message: Message) -> Result<(), String> {
@@ -563,6 +547,7 @@ impl Party for Router {
             clock_ms: self.clock.wall_ms(),
             disk_free: self.disk_free.load(Ordering::Relaxed),
             pressed: self.pressed.load(Ordering::Relaxed),
+            leaving: self.leaving.load(Ordering::Relaxed),
         }
     }
 

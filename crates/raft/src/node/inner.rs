@@ -233,6 +233,7 @@ impl Inner {
                 grpc: at.grpc,
                 peer: at.peer,
                 connected: here || known.is_some_and(|known| known.connected),
+                leaving: known.is_some_and(|known| known.leaving),
                 clock_offset_ms: if here {
                     Some(0)
                 } else {

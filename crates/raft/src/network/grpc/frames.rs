@@ -60,6 +60,7 @@ pub(in crate::network) fn write(envelope: &Envelope, messages: Vec<Message>) -> 
         clock_ms: envelope.clock_ms,
         disk_free: envelope.disk_free,
         pressed: envelope.pressed,
+        leaving: envelope.leaving,
         greeting: None,
         messages: messages.into_iter().map(message).collect(),
     }
@@ -83,6 +84,7 @@ pub(in crate::network) fn read(frame: WireFrame) -> Option<Frame> {
         clock_ms: frame.clock_ms,
         disk_free: frame.disk_free,
         pressed: frame.pressed,
+        leaving: frame.leaving,
     };
     let messages = frame.messages.into_iter().map(message).collect::<Option<_>>()?;
     Some(Frame { envelope, messages })
@@ -118,6 +120,7 @@ mod tests {
             clock_ms: 9,
             disk_free: 10,
             pressed: true,
+            leaving: true,
         };
         let frame = read(write(&envelope, vec![message.clone()])).unwrap();
         assert_eq!(frame, Frame { envelope, messages: vec![message] });

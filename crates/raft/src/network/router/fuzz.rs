@@ -58,8 +58,15 @@ fn takes(router: &Router, bytes: &[u8]) -> bool {
 
 fn corpus() -> Vec<Vec<u8>> {
     let (from, to) = (NodeId(2), NodeId(1));
-    let envelope =
-        Envelope { cluster: CLUSTER, from, to, clock_ms: 1250, disk_free: 9, pressed: false };
+    let envelope = Envelope {
+        cluster: CLUSTER,
+        from,
+        to,
+        clock_ms: 1250,
+        disk_free: 9,
+        pressed: false,
+        leaving: false,
+    };
     let vote = Vote { leader_id: LeaderId { term: 3, voted_for: 2 }, committed: true };
     let (entries, prev_log_id, leader_commit) = (Vec::new(), Some(log_id(2, 7)), None);
     let append = wire::encode_append(&Append { vote, prev_log_id, entries, leader_commit }).0;

@@ -45,8 +45,15 @@ fn greeting() -> Greeting {
 
 fn frame(messages: Vec<Message>) -> Frame {
     let (from, to) = (NodeId(2), NodeId(1));
-    let envelope =
-        Envelope { cluster: CLUSTER, from, to, clock_ms: 1250, disk_free: 9, pressed: true };
+    let envelope = Envelope {
+        cluster: CLUSTER,
+        from,
+        to,
+        clock_ms: 1250,
+        disk_free: 9,
+        pressed: true,
+        leaving: true,
+    };
     Frame { envelope, messages }
 }
 
@@ -107,7 +114,7 @@ fn every_frame_tells_clock_and_disk_of_its_sender() {
     router.frame(frame(Vec::new())).unwrap();
     let peer = router.peers()[&NodeId(2)];
     assert_eq!((peer.clock_offset_ms, peer.disk_free), (Some(250), Some(9)));
-    assert!(peer.pressed);
+    assert!(peer.pressed && peer.leaving);
 }
 
 /// A node that was stopped for a while found its peers' frames waiting, took its own clock for the one
