@@ -17,18 +17,17 @@ use std::time::Duration;
 
 use base::planted::{Bug, is};
 use base::{NodeId, ShardId};
-use openraft::async_runtime::watch::{Watch, WatchReceiver};
 use streams::command::{Command, Stamp};
 use streams::query::Query;
 use streams::reply::{Entry, Reply};
 use streams::{Batch, Origin, Run};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::network::{CallError, Content, Method, Router};
-use crate::node::inner::Shard;
 use crate::propose::{Waiting, command_bytes, out_of_order};
 use crate::read::Asked;
+use crate::route::{Change, Route};
 use crate::shards::{Outcome, ProposeError};
 
 pub(crate) mod codec;
@@ -41,9 +40,6 @@ const CALLS_UNDER_WAY: usize = 4;
 
 /// Commands in one run, in bytes.
 const RUN_BYTES: usize = 512 << 10;
-
-/// Before a run is sent again to a leader that refused it, or is not known yet.
-const RETRY: Duration = Duration::from_millis(20);
 
 /// How long a remote leader may keep a run before it is sent again: it is answered by its commit,
 /// which takes as long as an election at worst.
@@ -158,26 +154,17 @@ enum Sent {
 /// What a gateway is made of.
 pub(crate) struct GatewaySetup {
     pub(crate) origin: Origin,
-    pub(crate) node: NodeId,
     pub(crate) shard: ShardId,
-    /// The shard's group on this node, while it runs.
-    pub(crate) current: watch::Receiver<Option<Arc<Shard>>>,
+    pub(crate) route: Route,
     pub(crate) router: Arc<Router>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) timeout: Duration,
     pub(crate) work: mpsc::UnboundedReceiver<Work>,
 }
 
-/// What a group says of its leader, as it changes.
-pub(crate) type Leaders =
-    <<crate::runtime::Runtime as openraft::AsyncRuntime>::Watch as Watch>::Receiver<
-        openraft::metrics::RaftServerMetrics<crate::types::TypeConfig>,
-    >;
-
 /// One shard's gateway on this node.
 pub(crate) struct Gateway {
     setup: GatewaySetup,
-    here: Option<Arc<Shard>>,
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     lowest: u64,
@@ -186,13 +173,7 @@ pub(crate) struct Gateway {
     /// The first number that was never sent in any attempt: nobody else knows it.
     never_sent: u64,
     attempt: u64,
-    /// To whom this attempt sends.
-    target: Option<NodeId>,
-    /// Where a refusal said that the leader is, while our own replica doesn't know.
-    hint: Option<NodeId>,
     calls: usize,
-    /// Nothing is sent before.
-    not_before: Instant,
     questions: VecDeque<Question>,
     /// Queries are under way. Only one call at a time: where the answers are large it gives the first of them, and what
     /// was asked behind must not be answered from an earlier state, nor lie here until those in front of it are.
@@ -206,16 +187,12 @@ impl Gateway {
         let (sent, came) = mpsc::unbounded_channel();
         Self {
             setup,
-            here: None,
             slots: VecDeque::new(),
             lowest: 1,
             unsent: 1,
             never_sent: 1,
             attempt: 0,
-            target: None,
-            hint: None,
             calls: 0,
-            not_before: Instant::now(),
             questions: VecDeque::new(),
             is_asking: false,
             sent,
@@ -225,10 +202,10 @@ impl Gateway {
 
     /// Works until nobody can hand anything in any more.
     pub(crate) async fn run(mut self) {
-        let mut leaders = None;
-        self.setup.current.mark_changed();
         loop {
-            self.aim();
+            if self.setup.route.aim() {
+                self.restart();
+            }
             self.pump();
             let wake = self.wake_at();
             tokio::select! {
@@ -247,16 +224,11 @@ impl Gateway {
                         self.accept(work);
                     }
                 }
-                () = leader_changed(&mut leaders) => {}
-                changed = self.setup.current.changed() => {
-                    // The node is gone.
-                    if changed.is_err() {
-                        return;
-                    }
-                    self.here = self.setup.current.borrow_and_update().clone();
-                    leaders = self.here.as_ref().map(|here| here.group.raft.server_metrics());
-                    self.restart();
-                }
+                change = self.setup.route.changed() => match change {
+                    Change::Leader => {}
+                    Change::Group => self.restart(),
+                    Change::End => return,
+                },
                 () = tokio::time::sleep_until(wake) => self.expire(),
             }
         }
@@ -278,16 +250,6 @@ impl Gateway {
         }
     }
 
-    /// Starts a new attempt when somebody else leads.
-    fn aim(&mut self) {
-        let known = self.here.as_ref().and_then(|here| here.group.leader());
-        let leader = known.or(self.hint);
-        if leader != self.target {
-            self.restart();
-            self.target = leader;
-        }
-    }
-
     /// Everything that is unanswered is sent again, from the lowest number.
     fn restart(&mut self) {
         self.attempt += 1;
@@ -301,7 +263,7 @@ impl Gateway {
 
     fn restart_later(&mut self) {
         self.restart();
-        self.not_before = Instant::now() + RETRY;
+        self.setup.route.pause();
     }
 
     fn next(&self) -> u64 {
@@ -314,29 +276,26 @@ impl Gateway {
         let oldest = self.slots.iter().find(|slot| slot.waiter.is_some()).map(|slot| slot.deadline);
         let question = self.questions.front().map(|question| question.deadline);
         let waits = self.unsent < self.next() || !self.questions.is_empty();
-        let retry = (waits && self.not_before > Instant::now()).then_some(self.not_before);
+        let retry = self.setup.route.retry_at().filter(|_| waits);
         [oldest, question, retry].into_iter().flatten().fold(far, Instant::min)
     }
 
     /// Sends what may be sent.
     fn pump(&mut self) {
-        let Some(target) = self.target else { return };
-        if self.not_before > Instant::now() {
-            return;
-        }
-        let here = target == self.setup.node && self.here.is_some();
+        let Some(target) = self.setup.route.target() else { return };
+        let here = self.setup.route.here().is_some();
         while self.unsent < self.next()
             && self.unsent - self.lowest < NUMBERS_MAX
             && (here || self.calls < CALLS_UNDER_WAY)
         {
-            self.send_run(target, here);
+            self.send_run(target);
         }
         if !self.questions.is_empty() && !self.is_asking {
-            self.send_reads(target, here);
+            self.send_reads(target);
         }
     }
 
-    fn send_run(&mut self, target: NodeId, here: bool) {
+    fn send_run(&mut self, target: NodeId) {
         let first = self.unsent;
         let from = place(first - self.lowest);
         let most = place(NUMBERS_MAX - (first - self.lowest));
@@ -357,11 +316,9 @@ impl Gateway {
         let origin = self.setup.origin;
         let run = Run { origin, first, lowest_unanswered: self.lowest, commands };
         let (sent, attempt) = (self.sent.clone(), self.attempt);
-        let outcome = if here {
+        let outcome = if let Some(here) = self.setup.route.here() {
             let (answer, outcome) = oneshot::channel();
-            if let Some(here) = &self.here {
-                drop(here.proposer.send(Waiting { run, bytes, answer }));
-            }
+            drop(here.proposer.send(Waiting { run, bytes, answer }));
             futures::future::Either::Left(async move { outcome.await.unwrap_or(Err(Failed::Lost)) })
         } else {
             let (router, shard) = (self.setup.router.clone(), self.setup.shard);
@@ -373,7 +330,7 @@ impl Gateway {
         });
     }
 
-    fn send_reads(&mut self, target: NodeId, here: bool) {
+    fn send_reads(&mut self, target: NodeId) {
         // Whose client has gone are not worth a look.
         self.questions.retain(|question| !question.waiter.is_closed());
         let most = self.questions.len().min(QUESTIONS_MAX);
@@ -384,11 +341,9 @@ impl Gateway {
         let queries: Vec<Query> = questions.iter().map(|one| one.query.clone()).collect();
         self.is_asking = true;
         let (sent, attempt) = (self.sent.clone(), self.attempt);
-        let outcome = if here {
+        let outcome = if let Some(here) = self.setup.route.here() {
             let (answer, outcome) = oneshot::channel();
-            if let Some(here) = &self.here {
-                drop(here.reader.send(Asked { queries, answer }));
-            }
+            drop(here.reader.send(Asked { queries, answer }));
             futures::future::Either::Left(async move { outcome.await.unwrap_or(Err(Failed::Lost)) })
         } else {
             let (router, shard) = (self.setup.router.clone(), self.setup.shard);
@@ -442,12 +397,10 @@ impl Gateway {
                 }
             }
             Err(failed) if current => {
-                self.hint = match failed {
-                    Failed::NotLeader(leader) => {
-                        leader.filter(|leader| Some(*leader) != self.target)
-                    }
+                self.setup.route.refused(match failed {
+                    Failed::NotLeader(leader) => leader,
                     Failed::Lost => None,
-                };
+                });
                 self.restart_later();
             }
             Err(_) => {}
@@ -493,10 +446,10 @@ impl Gateway {
             }
             failed => {
                 if let Err(Failed::NotLeader(leader)) = failed {
-                    self.hint = leader.filter(|leader| Some(*leader) != self.target);
+                    self.setup.route.refused(leader);
                 }
                 questions.into_iter().rev().for_each(|one| self.questions.push_front(one));
-                self.not_before = Instant::now() + RETRY;
+                self.setup.route.pause();
             }
         }
     }
@@ -511,18 +464,6 @@ impl Gateway {
                 drop(question.waiter.send(Err(ProposeError::Expired)));
             }
         }
-    }
-}
-
-/// Ends when a group says something new of itself; never where there is none.
-pub(crate) async fn leader_changed(leaders: &mut Option<Leaders>) {
-    let changed = match leaders {
-        Some(leaders) => leaders.changed().await.map(|()| drop(leaders.borrow_and_update())),
-        None => std::future::pending().await,
-    };
-    // The group has ended; another may take its place.
-    if changed.is_err() {
-        *leaders = None;
     }
 }
 

@@ -25,6 +25,7 @@ pub mod repair;
 mod replace;
 #[cfg(test)]
 mod rig;
+mod route;
 pub mod runtime;
 pub mod settings;
 mod shard;

@@ -30,6 +30,7 @@ use crate::meta::MetaMachine;
 use crate::propose::{Proposer, Waiting};
 use crate::read::{self, Asked};
 use crate::repair::{self, damaged_part};
+use crate::route::Route;
 use crate::shard::{Group, GroupSetup, Times};
 use crate::shards::ShardStatus;
 use crate::state::{Replica, Setup};
@@ -121,9 +122,8 @@ impl Running {
             let (gateway, work) = Handle::new(node.budget.clone());
             let setup = GatewaySetup {
                 origin: Origin { node: self.identity.node, incarnation: self.identity.incarnation },
-                node: self.identity.node,
                 shard,
-                current: place.subscribe(),
+                route: Route::new(self.identity.node, place.subscribe()),
                 router: node.router.clone(),
                 budget: node.budget.clone(),
                 timeout: node.options.request_timeout,
@@ -135,10 +135,9 @@ impl Running {
         let watcher = (!shard.is_meta()).then(|| {
             let (watcher, work) = Watches::new();
             let setup = WatcherSetup {
-                node: self.identity.node,
                 shard,
                 epoch: self.identity.incarnation.random,
-                current: place.subscribe(),
+                route: Route::new(self.identity.node, place.subscribe()),
                 router: node.router.clone(),
                 work,
             };

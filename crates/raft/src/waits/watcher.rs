@@ -14,20 +14,16 @@ use std::time::Duration;
 
 use base::{NodeId, ShardId};
 use streams::query::Query;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::codec::{decode_answer, encode_message};
 use super::{Answered, Asked, Message, Replies, Tell};
-use crate::gateway::{Leaders, leader_changed};
 use crate::network::{CallError, Method, Router};
-use crate::node::inner::Shard;
+use crate::route::{Change, Route};
 
 /// Waits told in one message.
 const TOLD_MAX: usize = 500;
-
-/// Before everything is told anew to a leader that refused it, or is not known yet.
-const RETRY: Duration = Duration::from_millis(20);
 
 /// For an answer: longer than a poll is kept.
 const CALL_PATIENCE: Duration = Duration::from_secs(3);
@@ -125,12 +121,10 @@ struct Open {
 
 /// What a watcher is made of.
 pub(crate) struct WatcherSetup {
-    pub(crate) node: NodeId,
     pub(crate) shard: ShardId,
     /// Differs from that of every other life of this node, as good as surely.
     pub(crate) epoch: u64,
-    /// The shard's group on this node, while it runs.
-    pub(crate) current: watch::Receiver<Option<Arc<Shard>>>,
+    pub(crate) route: Route,
     pub(crate) router: Arc<Router>,
     pub(crate) work: mpsc::UnboundedReceiver<WaitWork>,
 }
@@ -144,7 +138,6 @@ enum Came {
 /// One shard's waits on this node.
 pub(crate) struct Watcher {
     setup: WatcherSetup,
-    here: Option<Arc<Shard>>,
     open: BTreeMap<u64, Open>,
     /// Changes that the leader is yet to be told.
     add: Vec<u64>,
@@ -157,9 +150,6 @@ pub(crate) struct Watcher {
     noted: bool,
     telling: bool,
     polling: bool,
-    target: Option<NodeId>,
-    hint: Option<NodeId>,
-    not_before: Instant,
     came_in: mpsc::UnboundedSender<Came>,
     came: mpsc::UnboundedReceiver<Came>,
 }
@@ -170,7 +160,6 @@ impl Watcher {
         let epoch = setup.epoch;
         Self {
             setup,
-            here: None,
             open: BTreeMap::new(),
             add: Vec::new(),
             done: Vec::new(),
@@ -180,9 +169,6 @@ impl Watcher {
             noted: false,
             telling: false,
             polling: false,
-            target: None,
-            hint: None,
-            not_before: Instant::now(),
             came_in,
             came,
         }
@@ -190,13 +176,13 @@ impl Watcher {
 
     /// Works until nobody can wait any more.
     pub(crate) async fn run(mut self) {
-        let mut leaders: Option<Leaders> = None;
-        self.setup.current.mark_changed();
         loop {
-            self.aim();
+            if self.setup.route.aim() {
+                self.restart();
+            }
             self.pump();
-            let retry = self.target.is_some() && self.not_before > Instant::now();
-            let at = self.not_before;
+            let retry = self.setup.route.retry_at();
+            let at = retry.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 came = self.came.recv() => {
@@ -210,17 +196,12 @@ impl Watcher {
                         self.accept(work);
                     }
                 }
-                () = leader_changed(&mut leaders) => {}
-                changed = self.setup.current.changed() => {
-                    // The node is gone.
-                    if changed.is_err() {
-                        return;
-                    }
-                    self.here = self.setup.current.borrow_and_update().clone();
-                    leaders = self.here.as_ref().map(|here| here.group.raft.server_metrics());
-                    self.restart();
-                }
-                () = tokio::time::sleep_until(at), if retry => {}
+                change = self.setup.route.changed() => match change {
+                    Change::Leader => {}
+                    Change::Group => self.restart(),
+                    Change::End => return,
+                },
+                () = tokio::time::sleep_until(at), if retry.is_some() => {}
             }
         }
     }
@@ -244,16 +225,6 @@ impl Watcher {
         }
     }
 
-    /// Tells everything anew when somebody else leads.
-    fn aim(&mut self) {
-        let known = self.here.as_ref().and_then(|here| here.group.leader());
-        let leader = known.or(self.hint);
-        if leader != self.target {
-            self.restart();
-            self.target = leader;
-        }
-    }
-
     /// From here on whatever was told is told again, in the order in which it came.
     fn restart(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
@@ -266,15 +237,12 @@ impl Watcher {
 
     fn restart_later(&mut self) {
         self.restart();
-        self.not_before = Instant::now() + RETRY;
+        self.setup.route.pause();
     }
 
     /// Sends what is to be sent.
     fn pump(&mut self) {
-        let Some(target) = self.target else { return };
-        if self.not_before > Instant::now() {
-            return;
-        }
+        let Some(target) = self.setup.route.target() else { return };
         let changed = !(self.add.is_empty() && self.done.is_empty() && self.again.is_empty());
         if changed && !self.telling {
             self.telling = true;
@@ -312,8 +280,7 @@ impl Watcher {
         came: impl FnOnce(Option<Answered>) -> Came + Send + 'static,
     ) {
         let came_in = self.came_in.clone();
-        let here = self.here.as_ref().filter(|_| target == self.setup.node);
-        let answered = if let Some(here) = here {
+        let answered = if let Some(here) = self.setup.route.here() {
             let (answer, answered) = oneshot::channel();
             let asked = Asked { from: target, message, answer: Replies::Here(answer) };
             drop(here.waits.send(asked));
@@ -345,7 +312,7 @@ impl Watcher {
                 ids.into_iter().for_each(|id| self.wake(id));
             }
             Some(Answered::NotLeader(leader)) => {
-                self.hint = leader.filter(|leader| Some(*leader) != self.target);
+                self.setup.route.refused(leader);
                 self.restart_later();
             }
             Some(Answered::Unknown) | None => self.restart_later(),
