@@ -11,9 +11,11 @@ mod ids;
 pub mod planted;
 mod sim_disk;
 pub mod sum;
+mod threads;
 
 pub use clock::{Clock, ManualClock, SystemClock, thread_time};
 pub use disk::{Access, Disk, DiskFile, RealDisk};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use ids::{ClusterId, Incarnation, NodeId, ShardId};
 pub use sim_disk::{SECTOR_BYTES, SimDisk};
+pub use threads::threads_of;

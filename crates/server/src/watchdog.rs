@@ -2,12 +2,13 @@
 //! peers can do nothing for it, and whoever supervises the process takes it for alive. Never runs while data is
 //! opened, and never counts time in which the whole process was stopped.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use base::threads_of;
 
 /// How often the thread is to show that it goes on, and is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,11 +31,11 @@ impl Watchdog {
     pub(crate) fn start() -> std::io::Result<Self> {
         Self::start_with(LOOK_EVERY, |looks| match looks {
             LOOKS_UNTIL_TOLD => {
-                tracing::warn!(threads = %threads(), "nothing was done for {LOOKS_UNTIL_TOLD} s");
+                tracing::warn!(threads = %threads_of("self"), "nothing was done for {LOOKS_UNTIL_TOLD} s");
             }
             LOOKS_MAX => {
                 tracing::error!(
-                    threads = %threads(),
+                    threads = %threads_of("self"),
                     "nothing was done for {LOOKS_MAX} s: the node ends, so that it is started again; if that \
                      happens again, look at the disk"
                 );
@@ -82,19 +83,6 @@ impl Drop for Watchdog {
     }
 }
 
-/// Each thread of this process with its state and what it waits for in the kernel, as Linux tells.
-fn threads() -> String {
-    let mut told = String::new();
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let read = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let (name, stat, waits) = (read("comm"), read("stat"), read("wchan"));
-        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?');
-        // A string takes whatever is written to it.
-        let _ = write!(told, "{} {state} {}; ", name.trim_end(), waits.trim_end());
-    }
-    told
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,10 +112,5 @@ mod tests {
             alive.expect("a sign of life is seen");
             drop(watchdog);
         });
-    }
-
-    #[test]
-    fn threads_are_told_with_their_names() {
-        assert!(threads().contains("; "), "{}", threads());
     }
 }

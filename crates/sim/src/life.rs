@@ -2,7 +2,6 @@
 //! told is judged. A broken promise panics with what was promised.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use base::{Entropy, SeededEntropy};
 use checker::history::{Final, Op};
 use raft::Shards;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::Cluster;
@@ -30,7 +30,7 @@ const REST_WITHIN: Duration = Duration::from_secs(10);
 const CALL_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a life came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) simulated: Duration,
     pub(crate) faults: u64,
@@ -45,57 +45,6 @@ pub(crate) struct Report {
     pub(crate) replaced: u64,
     pub(crate) trace_sum: u64,
     pub(crate) trace_lines: u64,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {} {} {} {} {} {} {} {}",
-            self.simulated.as_millis(),
-            self.faults,
-            self.operations,
-            self.explained,
-            self.left_out,
-            self.retried,
-            self.compared,
-            self.replaced,
-            self.trace_sum,
-            self.trace_lines
-        )
-    }
-}
-
-impl Report {
-    /// From what is displayed.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let numbers: Option<Vec<u64>> = text.split(' ').map(|part| part.parse().ok()).collect();
-        let [
-            simulated_ms,
-            faults,
-            operations,
-            explained,
-            left_out,
-            retried,
-            compared,
-            replaced,
-            trace_sum,
-            trace_lines,
-        ] = numbers?.try_into().ok()?;
-        let simulated = Duration::from_millis(simulated_ms);
-        Some(Self {
-            simulated,
-            faults,
-            operations,
-            explained,
-            left_out,
-            retried,
-            compared,
-            replaced,
-            trace_sum,
-            trace_lines,
-        })
-    }
 }
 
 /// Lives the life of a seed.

@@ -113,7 +113,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     });
     let Ok(report) = life.join() else { return ExitCode::FAILURE };
     if arguments.brief {
-        println!("{report}");
+        println!("{}", serde_json::json!(report));
     } else {
         println!("{report:#?}");
     }

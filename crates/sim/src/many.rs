@@ -196,8 +196,8 @@ impl Sum {
 
     fn add(&mut self, seed: u64, output: &Output) {
         self.lives += 1;
-        let told = String::from_utf8_lossy(&output.stdout);
-        match Report::parse(told.trim()).filter(|_| output.status.success()) {
+        let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+        match report.filter(|_| output.status.success()) {
             Some(report) => self.report.add(&report),
             None => {
                 self.broken.push(seed);

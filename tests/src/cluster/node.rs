@@ -246,15 +246,7 @@ impl Node {
 
     /// Each thread of the process: its name, its state, where in the kernel it waits.
     pub fn threads(&self) -> String {
-        let dir = self.pid().map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")));
-        let tasks = dir.into_iter().flatten().flatten().flatten();
-        let told = tasks.map(|task| {
-            let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
-            let stat = read("stat");
-            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-            format!("{} {} {}", read("comm").trim(), state.unwrap_or('?'), read("wchan"))
-        });
-        told.collect::<Vec<_>>().join("; ")
+        self.pid().map(|pid| base::threads_of(&pid.to_string())).unwrap_or_default()
     }
 
     fn address(&self, place: u16) -> String {
