@@ -23,7 +23,8 @@ pub enum Access {
 pub trait Disk: Send + Sync + 'static {
     /// Opens a file.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
-    /// Makes a directory and its parents; fine where it exists.
+    /// Makes a directory and its parents, durably: whoever syncs a file in one need not sync what is above it. Fine
+    /// where it exists.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -95,7 +96,20 @@ impl Disk for RealDisk {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+            .collect();
+        for dir in missing.into_iter().rev() {
+            match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            self.sync_dir(parent.unwrap_or(Path::new(".")))?;
+        }
+        // What is no directory is said to be none.
+        std::fs::read_dir(path).map(drop)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -164,5 +178,27 @@ impl DiskFile for RealFile {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_what_is_none_is_refused() {
+        let name = format!("weir-base-disk-{}", std::process::id());
+        let top = std::env::temp_dir().join(name);
+        let dir = top.join("a/b");
+        for _ in 0..2 {
+            RealDisk.create_dir_all(&dir).unwrap();
+            assert_eq!(RealDisk.list(&top.join("a")).unwrap(), ["b"]);
+        }
+        let file = dir.join("file");
+        RealDisk.open(&file, Access::Create).unwrap();
+        for none in [&file, &file.join("below")] {
+            assert!(RealDisk.create_dir_all(none).is_err(), "{}", none.display());
+        }
+        std::fs::remove_dir_all(&top).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //! what is only pending, sector by sector, and for every directory which names are durable. Never
 //! kinder than a real disk: what wasn't synced may survive a crash in any combination.
 //!
-//! All decisions come from one seed. Directories themselves are durable when made.
+//! All decisions come from one seed. Directories are durable when made, as [`Disk`] promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -215,6 +215,14 @@ impl Journal {
         self.shared().with_log(shard, |log| log.term_starts())
     }
 
+    /// The term of a shard's entry, where it is present.
+    pub fn term_of(&self, shard: ShardId, index: u64) -> Option<u64> {
+        self.shared().with_log(shard, |log| {
+            let (first, _) = log.first()?;
+            (first..log.end()).contains(&index).then(|| log.term(index))
+        })
+    }
+
     /// Calls `done` when everything handed in before is durable.
     pub fn sync(&self, done: Done) {
         let shared = self.shared();

@@ -40,9 +40,6 @@ pub(crate) fn recover(
 
 fn create(disk: &dyn Disk, dir: &Path, options: &Options) -> Result<Recovered, Refused> {
     disk.create_dir_all(dir).doing("creating", dir)?;
-    if let Some(parent) = dir.parent() {
-        disk.sync_dir(parent).syncing(parent)?;
-    }
     let head = SegmentHead {
         number: 1,
         salt: options.salt,

@@ -144,6 +144,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    pub(crate) fn panicked(said: &str) -> Self {
+        Self::Refused(format!(
+            "a part of this node panicked, please report it: {said}; start again"
+        ))
+    }
+
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -169,6 +175,16 @@ impl Node {
     /// What is wrong with the configuration, the data directory, or the machine.
     pub async fn start(options: Options, world: World) -> Result<Arc<Node>, Failure> {
         Ok(Arc::new(Node(Inner::start(options, world).await?)))
+    }
+
+    /// From here on a panic in any task of the shards on this thread ends the node: see [`Node::failed`].
+    pub fn end_on_panic(&self) {
+        let node = Arc::downgrade(&self.0);
+        crate::runtime::on_panic(move |said| {
+            if let Some(node) = node.upgrade() {
+                node.fail(Failure::panicked(said));
+            }
+        });
     }
 
     /// Ends when the node must: the process says why and exits with [`Failure::exit_code`].
@@ -213,6 +229,17 @@ impl Node {
     /// later. For simulation.
     pub fn is_synced(&self, shard: ShardId, index: u64) -> bool {
         self.0.running().is_none_or(|running| running.journal.is_synced(shard, index))
+    }
+
+    /// The term of an entry of a shard's log, where this node's journal has it. For simulation.
+    pub fn term_of(&self, shard: ShardId, index: u64) -> Option<u64> {
+        self.0.running()?.journal.term_of(shard, index)
+    }
+
+    /// Asks a shard's leader, where it is this node, to hand over to a voter that has caught up. Nothing says
+    /// whether it comes to that.
+    pub async fn step_down(&self, shard: ShardId) {
+        crate::supervisor::step_down(&self.0, shard).await;
     }
 
     /// Bytes that this node's shards hold in memory because they aren't in the store yet.

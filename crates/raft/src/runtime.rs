@@ -7,13 +7,17 @@
 pub mod gate;
 mod instant;
 
-use std::cell::Cell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use base::{Entropy, OsEntropy};
+use futures::FutureExt;
 use openraft_rt::{AsyncRuntime, OptionalSend, Select2, Select3, Select4};
 use openraft_rt_tokio::TokioRuntime;
 use tokio::task::JoinHandle;
@@ -21,8 +25,12 @@ use tokio::task::JoinHandle;
 use gate::Gate;
 pub use instant::Instant;
 
+/// Is told what somebody said who panicked.
+type Told = Rc<dyn Fn(&str)>;
+
 thread_local! {
     static STATE: Cell<Option<u64>> = const { Cell::new(None) };
+    static ON_PANIC: RefCell<Option<Told>> = const { RefCell::new(None) };
 }
 
 /// Seeds the generator of this thread: call it on each thread that runs Raft groups, before the
@@ -31,8 +39,35 @@ pub fn seed(entropy: &dyn Entropy) {
     STATE.set(Some(entropy.next_u64()));
 }
 
-/// A task of the runtime, behind the gate of who starts it.
+/// Tells of every panic in a task that this crate starts on this thread: what the task held is lost, and whoever
+/// waits for it would wait for ever. Not of those in openraft's own tasks: they end a group, which is built anew.
+pub fn on_panic(tell: impl Fn(&str) + 'static) {
+    ON_PANIC.set(Some(Rc::new(tell)));
+}
+
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
+}
+
+/// A task of this crate, behind the gate of who starts it. Its panic is told ([`on_panic`]).
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    spawn_any(async move {
+        AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| {
+            if let Some(tell) = ON_PANIC.with_borrow(Clone::clone) {
+                tell(said(&*panic));
+            }
+            resume_unwind(panic)
+        })
+    })
+}
+
+fn spawn_any<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -98,7 +133,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        spawn(future)
+        spawn_any(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
@@ -209,6 +244,20 @@ mod tests {
     fn a_seed_gives_its_sequence_again_and_no_other() {
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
+    }
+
+    /// What the tasks held was lost, and the node went on without them.
+    #[tokio::test]
+    async fn a_panic_in_a_task_of_ours_is_told_and_one_of_openrafts_is_not() {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let hears = heard.clone();
+        on_panic(move |said| hears.borrow_mut().push(said.to_owned()));
+        let panics = |what: &'static str| async move { panic!("{what}") };
+        let ended: Result<(), _> = spawn(panics("ours")).await;
+        assert!(ended.unwrap_err().is_panic());
+        let ended: Result<(), _> = <Runtime as AsyncRuntime>::spawn(panics("openraft's")).await;
+        assert!(ended.unwrap_err().is_panic());
+        assert_eq!(*heard.borrow(), ["ours"]);
     }
 
     #[test]

@@ -46,7 +46,10 @@ pub(crate) async fn run(node: Arc<Inner>) {
         let Some(running) = node.running() else { continue };
         let options = &node.options;
         let short = |free| free < options.disk_free_min.saturating_add(options.kept_bytes);
-        running.set_disk_short(disk_free.is_some_and(short));
+        // Where it can't be asked, it stays as it was.
+        if let Some(free) = disk_free {
+            running.set_disk_short(short(free));
+        }
         node.router.set_pressed(running.is_pressed());
         node.tell_peers();
         if let Err(failure) = rebuild(running).await {
@@ -60,10 +63,6 @@ pub(crate) async fn run(node: Arc<Inner>) {
             since = Instant::now();
         }
         if !node.clock.may_lead() {
-            tracing::warn!(
-                offset_ms = node.clock.median_offset_ms(),
-                "this node's clock is too far from the others' to lead"
-            );
             give_up_one(&node, running).await;
         } else if since.elapsed() >= REST && balance(&node, running, &seen).await {
             // A leader that hands over takes no writes, so a move that fails costs an election: the
@@ -188,6 +187,12 @@ async fn balance(
 async fn give_up_one(node: &Arc<Inner>, running: &Running) {
     for group in running.groups().iter().filter(|group| group.leads()) {
         if let Some(to) = node.clock.nearest(&caught_up(node, group)) {
+            tracing::warn!(
+                shard = %group.shard,
+                %to,
+                offset_ms = node.clock.median_offset_ms(),
+                "a leadership moves: this node's clock is too far from the others'"
+            );
             drop(group.raft.trigger().transfer_leader(to.0).await);
             return;
         }
@@ -205,6 +210,16 @@ fn caught_up(node: &Inner, group: &Group) -> Vec<NodeId> {
         matched.is_some_and(|matched| last.saturating_sub(matched.index) <= BEHIND_MAX)
     };
     voters.into_iter().filter(|voter| stays(node, *voter)).filter(near).collect()
+}
+
+/// Hands one shard's leadership over, if it can, without waiting for it.
+pub(crate) async fn step_down(node: &Inner, shard: ShardId) {
+    let group = node.running().and_then(|running| running.group(shard));
+    if let Some(group) = group.filter(Group::leads)
+        && let Some(to) = caught_up(node, &group).first()
+    {
+        drop(group.raft.trigger().transfer_leader(to.0).await);
+    }
 }
 
 /// Hands every leadership over and waits, bounded, until others lead. Peers that are about to stop too

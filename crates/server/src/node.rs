@@ -61,21 +61,22 @@ async fn serve(
             return Ok(());
         }
     };
+    node.end_on_panic();
     pages.open(Arc::<raft::Node>::clone(&node));
     let watchdog = Watchdog::start();
     let _watchdog =
         watchdog.map_err(|error| Failure::Machine(format!("cannot start a thread: {error}")))?;
-    let doors = Doors::open(config, world, &node, pages, listeners)?;
+    let mut doors = Doors::open(config, world, &node, pages, listeners)?;
     tracing::info!(node = %config.node.id, resp = %config.node.listen.resp, "serving");
     let failed = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping");
             None
         }
-        () = doors.shutdown_wanted() => {
+        ended = doors.ended() => ended.or_else(|| {
             tracing::info!("stopping, as a client wants");
             None
-        }
+        }),
         failure = node.failed() => Some(Failure::from(failure)),
     };
     match failed {

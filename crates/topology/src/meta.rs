@@ -50,6 +50,13 @@ pub enum NodeState {
     Gone,
 }
 
+impl NodeState {
+    /// Whether it takes part no longer: another takes its place, or has.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::Leaving { .. } | Self::Gone)
+    }
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {

@@ -185,8 +185,11 @@ impl Shared {
         }
     }
 
-    /// All lanes are open: the connection is used from here on.
+    /// All lanes are open: the connection is used from here on, unless a lane has ended meanwhile.
     fn open(&self, connection: &Arc<Connection>) {
+        if connection.is_closed() {
+            return;
+        }
         let before = lock(&self.connections).insert(connection.peer, connection.clone());
         if let Some(before) = before {
             before.close();

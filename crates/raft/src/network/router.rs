@@ -4,7 +4,7 @@
 
 mod peer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -204,6 +204,8 @@ pub(crate) struct Router {
     pressed: AtomicBool,
     leaving: AtomicBool,
     peers: Mutex<BTreeMap<NodeId, Peer>>,
+    /// Whose place others take, or have taken: nobody listens to them any more.
+    replaced: Mutex<BTreeSet<NodeId>>,
     /// Numbers of calls and sessions. No two lives of this node share them: a peer may still answer
     /// what the life before this one asked.
     next: AtomicU64,
@@ -235,6 +237,7 @@ impl Router {
             pressed: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             peers: Mutex::default(),
+            replaced: Mutex::default(),
             next: AtomicU64::new(first_number(me.incarnation)),
             calls: Mutex::default(),
             mailboxes: Mutex::default(),
@@ -287,6 +290,11 @@ impl Router {
     /// Whether peers are told that this node takes no entries.
     pub(crate) fn set_pressed(&self, pressed: bool) {
         self.pressed.store(pressed, Ordering::Relaxed);
+    }
+
+    /// Whom to listen to no longer: a lost node that comes back would vote, and lead.
+    pub(crate) fn set_replaced(&self, replaced: BTreeSet<NodeId>) {
+        *lock(&self.replaced) = replaced;
     }
 
     /// From here on peers are told that this node is about to stop.
@@ -395,6 +403,10 @@ impl Router {
                 "node {} belongs to cluster {}, this one to {}",
                 envelope.from, envelope.cluster, me.cluster
             ));
+        }
+        // One whose disk is empty is told who it was, and ends.
+        if !unformed && lock(&self.replaced).contains(&envelope.from) {
+            return Err(format!("node {} was replaced: switch it off for good", envelope.from));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! overtook the switch would be asked for after it was purged.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
@@ -75,26 +75,41 @@ fn unreachable(error: CallError) -> StreamingError<TypeConfig> {
 
 /// Snapshots that are coming in, one at most for each shard and sender.
 #[derive(Default)]
-pub(crate) struct Transfers(Mutex<BTreeMap<(ShardId, NodeId), Receiving>>);
+pub(crate) struct Transfers(Mutex<BTreeMap<(ShardId, NodeId), Arc<Taking>>>);
+
+/// What is coming in, while a chunk of it is taken.
+type Taking = tokio::sync::Mutex<Receiving>;
 
 struct Receiving {
     writer: SnapshotWriter,
     next: u64,
 }
 
+const NOT_BEGUN: &str = "no snapshot was begun";
+
+impl Receiving {
+    async fn accept(&mut self, content: &Content) -> Result<(), String> {
+        if content.head[..] != self.next.to_le_bytes() {
+            return Err("a chunk of the snapshot is missing".into());
+        }
+        self.next += 1;
+        for chunk in &content.body {
+            self.writer.accept(chunk).map_err(|error| error.to_string())?;
+            // Other shards get their turn between writes to the store.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
 impl Transfers {
-    fn take(&self, shard: ShardId, from: NodeId) -> Option<Receiving> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(shard, from))
+    fn all(&self) -> MutexGuard<'_, BTreeMap<(ShardId, NodeId), Arc<Taking>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, shard: ShardId, from: NodeId, receiving: Receiving) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((shard, from), receiving);
-    }
-
-    /// A connection is gone: what came over it is forgotten.
+    /// A connection is gone: what came over it is forgotten, with the chunk that is being taken.
     pub(crate) fn forget(&self, peer: NodeId) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(_, from), _| *from != peer);
+        self.all().retain(|(_, from), _| *from != peer);
     }
 
     pub(crate) fn begin(
@@ -105,9 +120,11 @@ impl Transfers {
     ) -> Result<Content, String> {
         let (vote, meta) = wire::decode_snapshot(head).map_err(|error| error.to_string())?;
         tracing::info!(shard = %group.shard, %from, %vote, ?meta.last_log_id, "a snapshot begins");
-        drop(self.take(group.shard, from));
+        // What was begun before is dropped first: its parts go.
+        self.all().remove(&(group.shard, from));
         let writer = SnapshotWriter::new(&group.replica);
-        self.put(group.shard, from, Receiving { writer, next: 0 });
+        let receiving = Arc::new(Taking::new(Receiving { writer, next: 0 }));
+        self.all().insert((group.shard, from), receiving);
         Ok(Content::default())
     }
 
@@ -117,18 +134,12 @@ impl Transfers {
         from: NodeId,
         content: &Content,
     ) -> Result<Content, String> {
-        let mut receiving = self.take(shard, from).ok_or("no snapshot was begun")?;
-        if content.head[..] != receiving.next.to_le_bytes() {
-            return Err("a chunk of the snapshot is missing".into());
+        let receiving = self.all().get(&(shard, from)).cloned().ok_or(NOT_BEGUN)?;
+        let taken = receiving.lock().await.accept(content).await;
+        if taken.is_err() {
+            self.all().remove(&(shard, from));
         }
-        receiving.next += 1;
-        for chunk in &content.body {
-            receiving.writer.accept(chunk).map_err(|error| error.to_string())?;
-            // Other shards get their turn between writes to the store.
-            tokio::task::yield_now().await;
-        }
-        self.put(shard, from, receiving);
-        Ok(Content::default())
+        taken.map(|()| Content::default())
     }
 
     pub(crate) async fn finish(
@@ -138,7 +149,9 @@ impl Transfers {
         head: &[u8],
     ) -> Result<Content, String> {
         let (vote, meta) = wire::decode_snapshot(head).map_err(|error| error.to_string())?;
-        let receiving = self.take(group.shard, from).ok_or("no snapshot was begun")?;
+        let receiving = self.all().remove(&(group.shard, from)).ok_or(NOT_BEGUN)?;
+        let receiving =
+            Arc::into_inner(receiving).ok_or("a chunk is still being taken")?.into_inner();
         let staged = receiving.writer.finish().map_err(|error: NotWhole| error.to_string())?;
         let position = staged.position().map_err(|error| error.to_string())?;
         if position != meta {

@@ -1,5 +1,6 @@
 //! What a node is made of, from the opened data directory on. Never a group's inner workings.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::planted::{Bug, is};
@@ -200,16 +201,18 @@ impl Inner {
         self.running()?.low_disk(shard, self.options.disk_free_min)
     }
 
-    /// Tells the link where peers are: as the meta group says, or as the list does.
+    /// Tells the link where peers are, as the meta group says or else the list, and the router whom to listen to no
+    /// longer.
     pub(crate) fn tell_peers(&self) {
         let meta = self.running().and_then(Running::meta);
-        let mut peers: std::collections::BTreeMap<NodeId, String> = match &meta {
-            Some(meta) if meta.map().is_some() => meta
-                .nodes()
-                .iter()
-                .filter(|(_, node)| node.state != NodeState::Gone)
-                .map(|(id, node)| (*id, node.addresses.peer.clone()))
-                .collect(),
+        let mut peers: BTreeMap<NodeId, String> = match &meta {
+            Some(meta) if meta.map().is_some() => {
+                let all = meta.nodes().iter();
+                let (lost, there): (Vec<_>, Vec<_>) =
+                    all.partition(|(_, node)| node.state.is_lost());
+                self.router.set_replaced(lost.into_iter().map(|(id, _)| *id).collect());
+                there.into_iter().map(|(id, node)| (*id, node.addresses.peer.clone())).collect()
+            }
             _ => {
                 let members = self.options.members.iter();
                 members.map(|(id, member)| (*id, member.peer.clone())).collect()

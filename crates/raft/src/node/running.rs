@@ -2,6 +2,7 @@
 //! once the node belongs to a cluster.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -331,8 +332,15 @@ impl Running {
         }
     }
 
+    /// A thread whose panic ends the node.
     fn thread(&self, name: &str, run: impl FnOnce() + Send + 'static) {
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        let node = self.node.clone();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(run));
+            if let (Err(panic), Some(node)) = (ended, node.upgrade()) {
+                node.fail(Failure::panicked(crate::runtime::said(&*panic)));
+            }
+        });
         let thread = thread.expect("a process may start a few threads");
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }

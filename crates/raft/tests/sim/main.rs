@@ -516,6 +516,56 @@ fn a_lost_node_is_replaced_under_a_new_id_while_writes_go_on() {
     });
 }
 
+/// It led a shard that still counted on it, and as its own meta group had left it behind it never heard that it was
+/// lost: its place was never taken.
+#[test]
+fn a_lost_node_that_comes_back_leads_nothing_and_its_place_is_taken() {
+    let lost = NodeId(3);
+    let counts_on_it = |sim: &Sim, meta: bool| {
+        let shards = sim.node(NodeId(1)).status().shards;
+        let mut shards = shards.into_iter().filter(|shard| shard.shard.is_meta() == meta);
+        shards.any(|shard| shard.voters.contains(&lost))
+    };
+    let came_back = std::cell::Cell::new(0);
+    for seed in 1..=6 {
+        run(seed, async |mut sim| {
+            let new = sim.formed_with_a_new_node().await;
+            // Whoever doesn't lead the meta group can't bring the new one up to date.
+            let leads = sim.leader(ShardId::META);
+            let other = NodeId(3 - leads.0);
+            sim.net.block(other, new);
+            sim.net.block(new, other);
+            sim.start(new).await;
+            let left = |sim: &Sim| !counts_on_it(sim, true);
+            sim.until("left by the meta group", Duration::from_secs(30), left).await;
+            sim.net.heal();
+            if !counts_on_it(&sim, false) {
+                return;
+            }
+            came_back.set(came_back.get() + 1);
+            for id in [NodeId(1), NodeId(2)] {
+                sim.crash(id);
+            }
+            for id in [lost, NodeId(1), NodeId(2)] {
+                sim.start(id).await;
+            }
+            let is_taken = |sim: &Sim| {
+                [NodeId(1), NodeId(2), new].into_iter().all(|id| {
+                    sim.node(id).status().shards.iter().all(|shard| {
+                        let led = shard.leader.is_some_and(|leader| leader != lost);
+                        led && shard.voters.contains(&new) && !shard.voters.contains(&lost)
+                    })
+                })
+            };
+            sim.until("in its place", Duration::from_secs(30), is_taken).await;
+            let peers = sim.node(lost).status().peers;
+            let heard = peers.iter().any(|peer| peer.connected && peer.node != lost);
+            assert!(!heard, "seed {}: somebody listens to it: {peers:?}", sim.seed);
+        });
+    }
+    assert!(came_back.get() > 0, "it always came too late");
+}
+
 /// A new node whose disk was emptied when every shard counted its votes, but before the meta group
 /// had noted that, joined again under its id, with nothing of what it had promised.
 #[test]

@@ -17,7 +17,7 @@ use crate::resp::{self, Port};
 /// Open doors.
 pub(super) struct Doors {
     stopping: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<Result<(), Failure>>>,
     resp: resp::Handle,
 }
 
@@ -38,9 +38,7 @@ impl Doors {
         let serving =
             grpc::serve(listener, shards, members, grpc_options(config), stopping.clone());
         let grpc = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "gRPC ended");
-            }
+            serving.await.map_err(|error| Failure::Machine(format!("gRPC ended: {error}")))
         });
         let (shards, clock) = (pages.shards().expect("as before"), Arc::clone(&world.clock));
         let options = resp_options(config, Port::Any);
@@ -50,14 +48,27 @@ impl Doors {
         let cluster = cluster.map_err(cannot)?;
         let mut tasks = vec![grpc];
         for service in [any, cluster] {
-            tasks.push(tokio::spawn(service.run(stopping.clone())));
+            let running = service.run(stopping.clone());
+            tasks.push(tokio::spawn(async move {
+                running.await;
+                Ok(())
+            }));
         }
         Ok(Self { stopping, tasks, resp })
     }
 
-    /// Waits until a client wants the node to stop.
-    pub(super) async fn shutdown_wanted(&self) {
-        self.resp.shutdown_wanted().await;
+    /// Ends when a client wants the node to stop; with a failure when a door has ended though nobody closed it: a node
+    /// that can't be reached is of no use.
+    pub(super) async fn ended(&mut self) -> Option<Failure> {
+        let (ended, ..) = tokio::select! {
+            () = self.resp.shutdown_wanted() => return None,
+            ended = futures::future::select_all(&mut self.tasks) => ended,
+        };
+        Some(match ended {
+            Ok(Ok(())) => Failure::Machine("a port for clients was closed; start again".to_owned()),
+            Ok(Err(failure)) => failure,
+            Err(panic) => Failure::Machine(format!("a port for clients: {panic}; start again")),
+        })
     }
 
     /// Takes nothing new, and waits (so long at most) until what was taken is answered.

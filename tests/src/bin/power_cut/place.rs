@@ -14,9 +14,6 @@ pub(crate) fn open(dir: &Path, control: bool) -> Result<(Journal, Committer, Sle
     let disk: Arc<dyn Disk> =
         if control { Arc::new(Unsynced(RealDisk)) } else { Arc::new(RealDisk) };
     disk.create_dir_all(dir)?;
-    if let Some(parent) = dir.parent() {
-        disk.sync_dir(parent)?;
-    }
     let marks = guard::load_witness(&*disk, dir).context("witness")?.unwrap_or_default();
     let options = journal::Options {
         segment_bytes: 4 << 20,

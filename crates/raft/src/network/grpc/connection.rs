@@ -47,6 +47,10 @@ impl Connection {
         self.closed.send_replace(true);
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     pub(super) async fn closed(&self) {
         let mut watch = self.closed.subscribe();
         // The sender lives as long as `self`.

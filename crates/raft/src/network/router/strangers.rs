@@ -108,6 +108,20 @@ fn a_node_without_a_cluster_is_only_asked_to_form() {
     router.frame(unformed).unwrap();
 }
 
+/// It could vote, and lead, until the last shard had another in its place.
+#[test]
+fn a_node_that_was_replaced_is_listened_to_no_longer() {
+    let (router, _) = router();
+    router.frame(frame(Vec::new())).unwrap();
+    router.set_replaced([NodeId(2)].into());
+    let refused = router.frame(frame(Vec::new())).unwrap_err();
+    assert_eq!(refused, "node 2 was replaced: switch it off for good");
+    // One that has nothing any more may ask who it is.
+    let mut unformed = frame(Vec::new());
+    unformed.envelope.cluster = ClusterId(0);
+    router.frame(unformed).unwrap();
+}
+
 #[test]
 fn every_frame_tells_clock_and_disk_of_its_sender() {
     let (router, _) = router();
