@@ -284,7 +284,7 @@ pub fn check(
     entries: Vec<Vec<Vec<Seen>>>,
     hashes: Vec<(String, Vec<String>)>,
 ) -> Result<()> {
-    let end = Final { entries, hashes, pending: vec![Vec::new(); STREAMS] };
+    let end = Final { entries, hashes, pending: vec![None; STREAMS] };
     let violations = checker::check(ops, &end).violations;
     let lines = violations.iter().map(|found| format!("check {}: {}", found.check, found.text));
     let text = lines.collect::<Vec<_>>().join("; ");

@@ -15,10 +15,7 @@ pub(super) fn check(
     removals: &Removals,
     found: &mut Found,
 ) {
-    let deliveries = Deliveries::of(ops);
-    if deliveries.any {
-        at_least_once(stream, &deliveries, last, pending, found);
-    }
+    at_least_once(stream, ops, last, pending, found);
     no_double_delivery(stream, ops, found);
     claims_hold(stream, ops, found);
     acknowledged_stays(stream, ops, pending, found);
@@ -27,35 +24,24 @@ pub(super) fn check(
     never_back(stream, ops, found);
 }
 
-struct Deliveries {
-    any: bool,
-    ids: BTreeSet<Id>,
-}
-
-impl Deliveries {
-    fn of(ops: &[&Op]) -> Self {
-        let mut ids = BTreeSet::new();
-        let mut any = false;
-        for op in ops {
-            if let What::Deliver { entries, .. } = &op.what {
-                any = true;
-                ids.extend(entries.iter().map(|(id, _)| *id));
-            }
+/// Every entry that somebody was given, or has taken over from whoever did not hear of it.
+fn delivered(ops: &[&Op]) -> BTreeSet<Id> {
+    let mut given = BTreeSet::new();
+    for op in ops {
+        match &op.what {
+            What::Deliver { entries, .. } => given.extend(entries.iter().map(|(id, _)| *id)),
+            What::Claim { ids, outcome: Outcome::Ok(()), .. } => given.extend(ids),
+            _ => {}
         }
-        Self { any, ids }
     }
+    given
 }
 
 /// 9: at the end every entry was given to somebody, or is pending with somebody who did not hear.
-fn at_least_once(
-    stream: Stream,
-    deliveries: &Deliveries,
-    last: &[Seen],
-    pending: &[Id],
-    found: &mut Found,
-) {
+fn at_least_once(stream: Stream, ops: &[&Op], last: &[Seen], pending: &[Id], found: &mut Found) {
+    let delivered = delivered(ops);
     for (id, value) in last {
-        if !deliveries.ids.contains(id) && !pending.contains(id) {
+        if !delivered.contains(id) && !pending.contains(id) {
             found.add(9, || format!("stream {stream}: {id:?} {value} was never delivered"));
         }
     }
@@ -67,6 +53,8 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
     let mut first: BTreeMap<Id, usize> = BTreeMap::new();
     // From when on a consumer may have had an entry.
     let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
+    // From when on it may have had any.
+    let mut had_any: BTreeMap<usize, Duration> = BTreeMap::new();
     let mut has = |id: Id, consumer: usize, from: Duration| {
         let had = had.entry((id, consumer)).or_insert(from);
         *had = (*had).min(from);
@@ -85,6 +73,10 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
                     }
                 }
             }
+            What::Claim { consumer, ids, outcome: Outcome::Unknown } if ids.is_empty() => {
+                let from = had_any.entry(*consumer).or_insert(op.call);
+                *from = (*from).min(op.call);
+            }
             What::Claim { consumer, ids, outcome } if outcome.is_possible() => {
                 ids.iter().for_each(|id| has(*id, *consumer, op.call));
             }
@@ -96,7 +88,8 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
         for (id, _) in entries {
             // Where nobody heard that it was new for them, it was for the first who has it.
             let owner = first.entry(*id).or_insert(*consumer);
-            let claimed = had.get(&(*id, *consumer)).is_some_and(|from| *from <= op.ret);
+            let since = [had.get(&(*id, *consumer)), had_any.get(consumer)];
+            let claimed = since.into_iter().flatten().any(|from| *from <= op.ret);
             if owner != consumer && !claimed {
                 found.add(10, || {
                     format!("stream {stream}: {id:?} was given to {consumer}, who never had it")
@@ -111,8 +104,13 @@ fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     // Until when a consumer may have come to have an entry; and what was surely taken over.
     let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
     let mut taken: BTreeMap<Id, Vec<(usize, Duration, Duration)>> = BTreeMap::new();
+    // Who may have taken over anything at any time.
+    let mut had_any: BTreeSet<usize> = BTreeSet::new();
     for op in ops {
         let What::Claim { consumer, ids, outcome } = &op.what else { continue };
+        if ids.is_empty() && !outcome.is_done() {
+            had_any.insert(*consumer);
+        }
         for id in ids.iter().filter(|_| outcome.is_possible()) {
             let until = if outcome.is_done() { op.ret } else { Duration::MAX };
             let had = had.entry((*id, *consumer)).or_default();
@@ -124,7 +122,7 @@ fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     }
     for op in ops {
         let What::Deliver { consumer, new: false, entries } = &op.what else { continue };
-        for (id, _) in entries {
+        for (id, _) in entries.iter().filter(|_| !had_any.contains(consumer)) {
             // Whoever was given it as new was so before anybody could take it over.
             let mine = had.get(&(*id, *consumer)).copied().unwrap_or_default();
             let others = taken.get(id).into_iter().flatten().filter(|(who, ..)| who != consumer);
@@ -216,12 +214,7 @@ fn pending_stays(
     removals: &Removals,
     found: &mut Found,
 ) {
-    let mut left: BTreeSet<Id> = BTreeSet::new();
-    for op in ops {
-        if let What::Deliver { entries, .. } = &op.what {
-            left.extend(entries.iter().map(|(id, _)| *id));
-        }
-    }
+    let mut left = delivered(ops);
     for op in ops {
         if let What::Ack { ids, outcome, .. } = &op.what
             && outcome.is_possible()

@@ -39,7 +39,8 @@ pub enum What {
     Delete { ids: Vec<Id>, outcome: Outcome<u64> },
     /// What a group gave to a consumer: new entries, or those it was given and did not acknowledge.
     Deliver { consumer: usize, new: bool, entries: Vec<Seen> },
-    /// Pending entries that a consumer takes over: those it was told that it has now.
+    /// Pending entries that a consumer takes over: those it was told that it has now. None, and an unknown outcome,
+    /// where it may be any of them.
     Claim { consumer: usize, ids: Vec<Id>, outcome: Outcome<()> },
     /// An acknowledgement: how many of them were pending until then.
     Ack { consumer: usize, ids: Vec<Id>, outcome: Outcome<u64> },
@@ -78,8 +79,8 @@ impl<T> Outcome<T> {
 pub struct Final {
     /// Each stream as each node answers it: `[node][stream]`.
     pub entries: Vec<Vec<Vec<Seen>>>,
-    /// Entries of each stream that are delivered and not acknowledged.
-    pub pending: Vec<Vec<Id>>,
+    /// Entries of each stream that has a group that are delivered and not acknowledged.
+    pub pending: Vec<Option<Vec<Id>>>,
     /// Shard and the hashes of the state that its replicas report.
     pub hashes: Vec<(String, Vec<String>)>,
 }

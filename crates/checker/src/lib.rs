@@ -21,6 +21,8 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use history::{Final, Op};
 pub use linear::Windows;
 use removals::Removals;
@@ -38,6 +40,8 @@ pub struct Violation {
 pub struct Verdict {
     /// At most [`SHOWN_MAX`] of each check are told apart.
     pub violations: Vec<Violation>,
+    /// How many there are of each check, all told.
+    pub counts: BTreeMap<u8, usize>,
     /// How much of it was searched for an order that explains it.
     pub windows: Windows,
 }
@@ -55,9 +59,11 @@ pub fn check(ops: &[Op], end: &Final) -> Verdict {
         streams::check(stream, &ops, last, &removals, &mut found);
         windows.add(linear::check(stream, &ops, last, &mut found));
         follow::check(stream, &ops, last, &removals, &mut found);
-        groups::check(stream, &ops, last, &end.pending[stream], &removals, &mut found);
+        if let Some(pending) = &end.pending[stream] {
+            groups::check(stream, &ops, last, pending, &removals, &mut found);
+        }
     }
-    Verdict { violations: found.violations, windows }
+    Verdict { violations: found.violations, counts: found.counts, windows }
 }
 
 /// More of one kind says nothing new.
@@ -67,7 +73,7 @@ pub const SHOWN_MAX: usize = 20;
 #[derive(Debug, Default)]
 struct Found {
     violations: Vec<Violation>,
-    counts: std::collections::BTreeMap<u8, usize>,
+    counts: BTreeMap<u8, usize>,
 }
 
 impl Found {

@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     pub(crate) net: SimNet,
     pub(crate) machines: BTreeMap<NodeId, Machine>,
     pub(crate) trace: Trace,
+    /// Machines of nodes that others have taken the place of.
+    replaced: BTreeMap<NodeId, Machine>,
     /// Nodes that were ever members, the replaced ones included.
     members: BTreeMap<NodeId, Member>,
     ended: mpsc::UnboundedSender<Ended>,
@@ -39,9 +41,10 @@ impl Cluster {
     pub(crate) fn new(options: Options, entropy: Arc<SeededEntropy>, trace: Trace) -> Self {
         let net = SimNet::new(entropy.clone(), options.delay);
         let (ended, endings) = mpsc::unbounded_channel();
-        let (machines, members) = (BTreeMap::new(), BTreeMap::new());
+        let (machines, replaced, members) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let nodes = options.nodes;
-        let mut cluster = Self { options, entropy, net, machines, trace, members, ended, endings };
+        let mut cluster =
+            Self { options, entropy, net, machines, trace, replaced, members, ended, endings };
         (1..=nodes).for_each(|id| cluster.add(NodeId(id)));
         cluster
     }
@@ -55,14 +58,29 @@ impl Cluster {
         self.members.insert(id, member(id));
     }
 
-    /// A node that is gone for good.
+    /// A node is gone for good: another has its place.
     pub(crate) fn remove(&mut self, id: NodeId) {
-        self.machines.remove(&id);
+        if let Some(machine) = self.machines.remove(&id) {
+            self.replaced.insert(id, machine);
+        }
     }
 
-    /// Starts the process of a node.
-    pub(crate) async fn start(&mut self, id: NodeId) -> Result<(), Failure> {
-        let options = raft::Options {
+    /// Somebody finds the machine of a node that was replaced, and switches it on.
+    pub(crate) async fn bring_back(&mut self, id: NodeId) -> Result<(), Failure> {
+        let options = self.options_of(id);
+        let machine = self.replaced.get_mut(&id).expect("a machine that was replaced");
+        machine.start(options, &self.net).await?;
+        tell_end(machine, &self.ended);
+        Ok(())
+    }
+
+    /// Processes of nodes that were replaced.
+    pub(crate) fn strays(&self) -> impl Iterator<Item = &Process> {
+        self.replaced.values().filter_map(|machine| machine.process.as_ref())
+    }
+
+    fn options_of(&self, id: NodeId) -> raft::Options {
+        raft::Options {
             node: id,
             data_dir: "/data".into(),
             members: self.members.clone(),
@@ -75,16 +93,18 @@ impl Cluster {
             checkpoint_dirty_bytes: self.options.checkpoint_bytes,
             reads: self.options.reads,
             ..raft::Options::default()
-        };
+        }
+    }
+
+    /// Starts the process of a node.
+    pub(crate) async fn start(&mut self, id: NodeId) -> Result<(), Failure> {
+        let options = self.options_of(id);
         let machine = self.machines.get_mut(&id).expect("a machine of the cluster");
         let started = machine.start(options, &self.net).await;
-        let life = machine.lives;
         match &started {
             Ok(()) => {
                 self.trace.note(format!("node {id} starts"));
-                let node = self.node(id);
-                let ended = self.ended.clone();
-                tokio::spawn(async move { drop(ended.send((id, life, node.failed().await))) });
+                tell_end(machine, &self.ended);
             }
             Err(failure) => self.trace.note(format!("node {id} does not start: {failure}")),
         }
@@ -109,6 +129,12 @@ impl Cluster {
     pub(crate) fn take_ended(&mut self) -> Vec<Ended> {
         let mut all = Vec::new();
         while let Ok(ended) = self.endings.try_recv() {
+            if let Some(stray) = self.replaced.get_mut(&ended.0) {
+                self.trace
+                    .note(format!("node {}, which was replaced, ends: {}", stray.id, ended.2));
+                stray.kill(&self.net);
+                continue;
+            }
             let machine = self.machines.get(&ended.0);
             if machine.is_some_and(|it| it.lives == ended.1 && it.process.is_some()) {
                 all.push(ended);
@@ -169,6 +195,13 @@ impl Cluster {
                         .all(|shard| shard.voters.iter().all(|it| here.contains(it)))
             })
     }
+}
+
+/// Tells when the process of a machine ends by itself.
+fn tell_end(machine: &Machine, ended: &mpsc::UnboundedSender<Ended>) {
+    let process = machine.process.as_ref().expect("it has started");
+    let (id, life, node, ended) = (machine.id, machine.lives, process.node.clone(), ended.clone());
+    tokio::spawn(async move { drop(ended.send((id, life, node.failed().await))) });
 }
 
 fn member(id: NodeId) -> Member {

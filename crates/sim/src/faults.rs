@@ -4,13 +4,16 @@
 mod damage;
 mod replace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::{Entropy, NodeId, ShardId};
+use raft::Shards;
+use store::SwitchFault;
 use tokio::time::{Instant, sleep};
 
+use crate::agreed::Agreed;
 use crate::cluster::Cluster;
 use crate::promised::Promised;
 use crate::watch::Watch;
@@ -53,17 +56,20 @@ kinds! {
     Torn "torn-write"
     Kill "kill"
     Restart "restart"
+    StepDown "step-down"
     Pause "pause"
     Isolate "isolate"
     Partition "partition"
     OneWay "one-way"
     Cut "cut"
+    CutClients "cut-clients"
     CutTransfer "cut-transfer"
     SlowLink "slow-link"
     Reorder "reorder"
     SlowDisk "slow-disk"
     FullDisk "full-disk"
     FailSync "fail-sync"
+    FailStore "fail-store"
     HoldCheckpoints "hold-checkpoints"
     ClockJump "clock-jump"
     ClockDrift "clock-drift"
@@ -91,6 +97,8 @@ enum End {
     /// A node that stops in good order is given this long.
     Stopped(NodeId),
     CutAgain(NodeId, u32),
+    /// A node that was replaced comes back.
+    Return(NodeId),
     /// The machine goes off, and what was planned is done to its disk.
     Hurt(NodeId),
 }
@@ -110,6 +118,9 @@ pub(crate) struct Faults {
     emptied: Vec<NodeId>,
     replacement: Option<replace::Replacement>,
     promised: Promised,
+    agreed: Agreed,
+    /// Nodes whose disk was made to fail: they may say so.
+    excused: BTreeSet<NodeId>,
     pub(crate) replaced: u64,
 }
 
@@ -126,7 +137,7 @@ impl Faults {
         while Instant::now() < end {
             sleep(TICK).await;
             self.step(cluster).await;
-            self.promised.look(cluster, &self.hurt);
+            self.look(cluster);
             if next <= Instant::now() {
                 let every = u64::try_from(cluster.options.faults_every.as_millis());
                 next = Instant::now() + cluster.below(every.unwrap_or(u64::MAX));
@@ -137,6 +148,11 @@ impl Faults {
             watch.look(cluster);
             shared.publish(cluster.processes().cloned().collect());
         }
+    }
+
+    fn look(&mut self, cluster: &Cluster) {
+        self.promised.look(cluster, &self.hurt);
+        self.agreed.look(cluster, &self.hurt);
     }
 
     /// Ends what is due, and takes notice of nodes that ended.
@@ -173,6 +189,7 @@ impl Faults {
         while calm_since.elapsed() < CALM_FOR {
             sleep(TICK).await;
             self.step(cluster).await;
+            self.look(cluster);
             if !self.ends.is_empty() || !self.lost.is_empty() || !self.emptied.is_empty() {
                 calm_since = Instant::now();
             }
@@ -199,6 +216,8 @@ impl Faults {
     /// A node didn't start, or ended by itself.
     fn failed(&mut self, cluster: &Cluster, id: NodeId, failure: &raft::Failure) {
         if failure.exit_code() == 3 {
+            let excused = self.excused.contains(&id) || self.hurt.contains(&id);
+            assert!(excused, "node {id} has no reason to end: {failure}");
             // The machine refused: it is repaired, and the node started again.
             return self.later(cluster.below(3_000), End::Start(id));
         }
@@ -256,6 +275,12 @@ impl Faults {
             }
             End::CutAgain(id, times) => self.cut_again(cluster, id, times),
             End::Hurt(id) => self.hurt(cluster, id).await,
+            End::Return(id) => {
+                cluster.trace.fault(format!("{id}, which was replaced, is started again"));
+                if let Err(failure) = cluster.bring_back(id).await {
+                    cluster.trace.note(format!("{id} does not start: {failure}"));
+                }
+            }
         }
     }
 
@@ -273,18 +298,22 @@ impl Faults {
             | Kind::Torn
             | Kind::Kill
             | Kind::Restart
+            | Kind::StepDown
             | Kind::Pause
             | Kind::Panic => self.stop(cluster, kind, one, &up).await,
             Kind::Isolate
             | Kind::Partition
             | Kind::OneWay
             | Kind::Cut
+            | Kind::CutClients
             | Kind::CutTransfer
             | Kind::SlowLink
             | Kind::Reorder => self.part(cluster, kind, one),
-            Kind::SlowDisk | Kind::FullDisk | Kind::FailSync | Kind::HoldCheckpoints => {
-                self.hold_up(cluster, kind, one);
-            }
+            Kind::SlowDisk
+            | Kind::FullDisk
+            | Kind::FailSync
+            | Kind::FailStore
+            | Kind::HoldCheckpoints => self.hold_up(cluster, kind, one),
             Kind::ClockJump => {
                 let by_ms = cluster.entropy.below(7_200_000).cast_signed() - 3_600_000;
                 cluster.trace.fault(format!("the clock of {one} jumps by {by_ms} ms"));
@@ -323,6 +352,7 @@ impl Faults {
                 let steps = 1 + cluster.entropy.below(40);
                 cluster.trace.fault(format!("{one} loses its power in {steps} steps of its disk"));
                 cluster.machines[&one].disk.power_off_after(steps);
+                self.excused.insert(one);
             }
             Kind::Kill => {
                 cluster.trace.fault(format!("{one} is killed"));
@@ -335,6 +365,17 @@ impl Faults {
                 tokio::spawn(async move { process.stop().await });
                 self.later(Duration::from_secs(1) + cluster.below(6_000), End::Stopped(one));
             }
+            Kind::StepDown => {
+                let shard = some_shard(cluster);
+                let leads = |id: &NodeId| {
+                    let mut shards = cluster.node(*id).outline().shards.into_iter();
+                    shards.any(|of| of.shard == shard && of.leader == Some(*id))
+                };
+                let Some(one) = up.iter().copied().find(leads) else { return };
+                cluster.trace.fault(format!("{one} is to hand shard {shard} over"));
+                let (gate, node) = (cluster.process(one).gate, cluster.node(one));
+                tokio::spawn(gate.run(async move { node.step_down(shard).await }));
+            }
             Kind::Pause => {
                 let time = Duration::from_secs(1) + cluster.below(29_000);
                 cluster.trace.fault(format!("{one} is stopped for {time:?}"));
@@ -342,8 +383,7 @@ impl Faults {
                 self.later(time, End::Continue(one));
             }
             Kind::Panic => {
-                let shard = cluster.entropy.below(cluster.options.shards.into());
-                let shard = ShardId(u16::try_from(shard).unwrap_or(0));
+                let shard = some_shard(cluster);
                 cluster.trace.fault(format!("openraft panics on {one} in shard {shard}"));
                 let (gate, node) = (cluster.process(one).gate, cluster.node(one));
                 tokio::spawn(gate.run(async move { node.panic_core(shard).await }));
@@ -383,6 +423,10 @@ impl Faults {
                 cluster.net.block(one, other);
                 self.later(cluster.below(8_000), End::Heal);
             }
+            Kind::CutClients => {
+                let count = cluster.process(one).cut_clients();
+                cluster.trace.fault(format!("{count} clients of {one} are cut off"));
+            }
             Kind::CutTransfer => {
                 cluster.trace.fault(format!("the connections of {one} are cut again and again"));
                 self.cut_again(cluster, one, 12);
@@ -418,6 +462,9 @@ impl Faults {
 
     /// Of disks.
     fn hold_up(&mut self, cluster: &mut Cluster, kind: Kind, one: NodeId) {
+        if matches!(kind, Kind::FullDisk | Kind::FailSync | Kind::FailStore) {
+            self.excused.insert(one);
+        }
         let machine = &cluster.machines[&one];
         match kind {
             Kind::SlowDisk => {
@@ -437,6 +484,16 @@ impl Faults {
                 cluster.trace.fault(format!("the {count}th sync of {one} from now on fails"));
                 machine.disk.fail_sync_after(count);
             }
+            Kind::FailStore => {
+                let count = 1 + cluster.entropy.below(8);
+                let fault = if cluster.entropy.below(2) == 0 {
+                    SwitchFault::Lost
+                } else {
+                    SwitchFault::Kept
+                };
+                cluster.trace.fault(format!("switch {count} of {one}'s store fails: {fault:?}"));
+                machine.store.fail_switch(count, fault);
+            }
             _ => {
                 cluster.trace.fault(format!("{one} takes nothing to its store"));
                 cluster.node(one).hold_checkpoints(true);
@@ -444,6 +501,11 @@ impl Faults {
             }
         }
     }
+}
+
+fn some_shard(cluster: &Cluster) -> ShardId {
+    let shard = cluster.entropy.below(cluster.options.shards.into());
+    ShardId(u16::try_from(shard).unwrap_or(0))
 }
 
 /// How long a node is down: now and then so shortly that the others hardly notice.

@@ -177,6 +177,8 @@ impl Life {
         for process in &processes {
             let (entries, pending) = Client::at(usize::MAX, process, &self.shared).read_all().await;
             end.entries.push(entries);
+            let same = end.pending.is_empty() || end.pending == pending;
+            assert!(same, "{} has pending {pending:?}, others {:?}", process.id, end.pending);
             end.pending = pending;
         }
         self.ops.sort_by_key(|op| op.call);

@@ -158,11 +158,20 @@ pub(crate) fn count_of(value: &Value) -> Option<u64> {
     u64::try_from(value.as_integer()?).ok()
 }
 
-/// What an entry holds. Its padding is not compared with what was asked for; it is all of one kind.
-fn value_of(value: Option<&str>, padding: Option<&str>) -> u64 {
-    let whole = padding.is_some_and(|padding| padding.bytes().all(|byte| byte == b'x'));
-    let value = value.and_then(|value| value.parse().ok()).filter(|_| whole);
-    value.unwrap_or_else(|| panic!("bytes that nobody wrote are served: {value:?} {padding:?}"))
+/// What an entry says of itself: its value, and how much padding it has.
+pub(crate) fn text_of(value: u64, padding: &str) -> String {
+    format!("{value}.{}", padding.len())
+}
+
+/// What an entry holds, if all of it is as it was asked for.
+fn value_of(text: Option<&str>, padding: Option<&str>) -> u64 {
+    let value = || {
+        let (value, length) = text?.split_once('.')?;
+        let whole = |padding: &str| padding.bytes().all(|byte| byte == b'x');
+        let padding = padding.filter(|padding| whole(padding))?;
+        (length.parse() == Ok(padding.len())).then(|| value.parse().ok())?
+    };
+    value().unwrap_or_else(|| panic!("bytes that nobody wrote are served: {text:?} {padding:?}"))
 }
 
 /// `[[id, [v, value, ...]], ...]`

@@ -2,8 +2,8 @@
 //! process, which is all of the product but its sockets. Never decides when it is hurt.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Entropy, NodeId, SeededEntropy, SimDisk};
@@ -16,7 +16,7 @@ use store::Memory;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::pipe::{self, Delay, End};
+use crate::pipe::{self, Cut, Delay, End};
 
 /// A machine, whether its process runs or not.
 pub(crate) struct Machine {
@@ -40,6 +40,8 @@ pub(crate) struct Process {
     pub(crate) gate: Gate,
     pub(crate) node: Arc<Node>,
     resp: resp::Handle,
+    /// Connections of clients, such as have ended among them.
+    connections: Arc<Mutex<Vec<Cut>>>,
     grpc: StreamsDoor,
     stop: CancellationToken,
 }
@@ -110,7 +112,8 @@ impl Machine {
         let options =
             grpc::Options { entry_bytes_max: 1 << 20, connections_max: 1_000, password: None };
         let grpc = StreamsDoor::new(shards, &options, stop.clone());
-        Process { id: self.id, began, gate: gate.clone(), node, resp, grpc, stop }
+        let connections = Arc::default();
+        Process { id: self.id, began, gate: gate.clone(), node, resp, connections, grpc, stop }
     }
 
     /// The process is killed; what it wrote stays written.
@@ -137,11 +140,18 @@ impl Machine {
 impl Process {
     /// A new connection to its RESP port.
     pub(crate) fn connect(&self, delay: &Delay) -> End {
-        let (client, server) = pipe::pair(delay);
+        let (client, server, cut) = pipe::pair(delay);
+        lock(&self.connections).push(cut);
         let serving =
             self.gate.within(|| self.resp.serve(server, address(), address(), self.stop.clone()));
         tokio::spawn(self.gate.run(serving));
         client
+    }
+
+    /// Cuts every client off, with whatever is on its way.
+    pub(crate) fn cut_clients(&self) -> usize {
+        let connections = std::mem::take(&mut *lock(&self.connections));
+        connections.iter().filter(|connection| connection.cut()).count()
     }
 
     /// Its gRPC service, to be called behind its gate.
@@ -149,7 +159,7 @@ impl Process {
         self.grpc.clone()
     }
 
-    /// As after SIGTERM: hands over, answers what it took, ends. `false` where it has failed before.
+    /// As after SIGTERM: hands over, answers what it took, ends.
     pub(crate) async fn stop(&self) {
         let (node, stop) = (self.node.clone(), self.stop.clone());
         let stopping = async move {
@@ -159,6 +169,10 @@ impl Process {
         };
         self.gate.run(stopping).await;
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whose connections come from nowhere in particular.

@@ -2,6 +2,7 @@
 //! streams and journal on simulated time, disks and links; clients through any node; faults of all
 //! kinds; then rest, and the checker's verdict. Never a socket, a file or the machine's clock.
 
+mod agreed;
 mod cluster;
 mod faults;
 mod life;
@@ -18,6 +19,7 @@ mod watch;
 mod work;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::planted::Bug;
 use clap::Parser;
@@ -98,6 +100,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Whether a task of a node panicked, which tokio keeps to itself.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
 #[expect(clippy::print_stdout, reason = "what the life came to is what the program gives")]
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     if let Some(filter) = &arguments.log {
@@ -109,9 +114,13 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     // A thread of its own: the standard library draws a thread's hash keys once, at the first map.
     let life = std::thread::spawn(move || {
         random::seed(seed);
+        raft::runtime::on_panic(|_| PANICKED.store(true, Ordering::Relaxed));
         life::live(seed, &chosen, shown)
     });
     let Ok(report) = life.join() else { return ExitCode::FAILURE };
+    if PANICKED.load(Ordering::Relaxed) {
+        return ExitCode::FAILURE;
+    }
     if arguments.brief {
         println!("{}", serde_json::json!(report));
     } else {

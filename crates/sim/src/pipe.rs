@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ struct State {
     ended: bool,
     /// Nobody is left to take anything.
     abandoned: bool,
+    /// Nothing arrives any more.
+    cut: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -57,20 +59,38 @@ pub(crate) type Delay = Arc<dyn Fn() -> Duration + Send + Sync>;
 pub(crate) struct End {
     comes: Arc<Way>,
     goes: Arc<Way>,
-    flight: mpsc::UnboundedSender<(Instant, Vec<u8>)>,
+    /// None once this end has said that it sends no more.
+    flight: Option<mpsc::UnboundedSender<(Instant, Vec<u8>)>>,
     delay: Delay,
 }
 
-/// Both ends of a new connection.
-pub(crate) fn pair(delay: &Delay) -> (End, End) {
+/// What can cut a connection, from outside.
+pub(crate) struct Cut([Weak<Way>; 2]);
+
+impl Cut {
+    /// What is on its way or unread is lost, in both directions; `false` where the connection was gone already.
+    pub(crate) fn cut(&self) -> bool {
+        let ways: Vec<Arc<Way>> = self.0.iter().filter_map(Weak::upgrade).collect();
+        for way in &ways {
+            let mut state = way.state();
+            state.arrived.clear();
+            (state.cut, state.ended, state.abandoned) = (true, true, true);
+            state.wake();
+        }
+        !ways.is_empty()
+    }
+}
+
+/// Both ends of a new connection, and what cuts it.
+pub(crate) fn pair(delay: &Delay) -> (End, End, Cut) {
     let (to, fro) = (Arc::new(Way(Mutex::default())), Arc::new(Way(Mutex::default())));
     let end = |comes: &Arc<Way>, goes: &Arc<Way>| End {
         comes: comes.clone(),
         goes: goes.clone(),
-        flight: fly(goes.clone()),
+        flight: Some(fly(goes.clone())),
         delay: delay.clone(),
     };
-    (end(&fro, &to), end(&to, &fro))
+    (end(&fro, &to), end(&to, &fro), Cut([Arc::downgrade(&to), Arc::downgrade(&fro)]))
 }
 
 /// A delay between two times, from `entropy`.
@@ -87,7 +107,9 @@ fn fly(way: Arc<Way>) -> mpsc::UnboundedSender<(Instant, Vec<u8>)> {
             tokio::time::sleep_until(at).await;
             let mut state = way.state();
             state.flying -= bytes.len();
-            state.arrived.extend_from_slice(&bytes);
+            if !state.cut {
+                state.arrived.extend_from_slice(&bytes);
+            }
             state.wake();
         }
         let mut state = way.state();
@@ -164,6 +186,7 @@ impl Socket for End {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(flight) = &self.flight else { return Err(io::ErrorKind::BrokenPipe.into()) };
         let count = {
             let mut state = self.goes.state();
             if state.abandoned {
@@ -177,7 +200,7 @@ impl Socket for End {
             count
         };
         let at = Instant::now() + (self.delay)();
-        drop(self.flight.send((at, bytes[..count].to_vec())));
+        drop(flight.send((at, bytes[..count].to_vec())));
         Ok(count)
     }
 
@@ -224,10 +247,9 @@ impl AsyncWrite for End {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.goes.state();
-        state.ended = true;
-        state.wake();
+    /// What was sent before still arrives, and then the end.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flight = None;
         Poll::Ready(Ok(()))
     }
 }

@@ -47,14 +47,23 @@ impl Watch {
                 }
             }
         }
+        for stray in cluster.strays() {
+            for shard in &stray.node.outline().shards {
+                self.check_leader(stray.id, shard);
+            }
+        }
+    }
+
+    fn check_leader(&mut self, node: NodeId, shard: &ShardStatus) {
+        if shard.leader == Some(node) {
+            let first = *self.leaders.entry((shard.shard, shard.term)).or_insert(node);
+            assert_eq!(first, node, "two leaders of shard {} in term {}", shard.shard, shard.term);
+        }
     }
 
     fn check(&mut self, node: NodeId, life: u64, shard: &ShardStatus) {
+        self.check_leader(node, shard);
         let ShardStatus { term, applied_index, .. } = *shard;
-        if shard.leader == Some(node) {
-            let first = *self.leaders.entry((shard.shard, term)).or_insert(node);
-            assert_eq!(first, node, "two leaders of shard {} in term {term}", shard.shard);
-        }
         let now = Last { term, applied_index };
         let before = self.last.insert((node, life, shard.shard), now).unwrap_or(now);
         // A group that is built anew begins at its last checkpoint: only its term stays.

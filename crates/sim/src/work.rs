@@ -234,7 +234,8 @@ impl Client {
         if let Some((producer, id)) = once {
             request.extend(request!["IDMP", producer.to_string(), id.to_string()]);
         }
-        request.extend(request!["*", "v", value.to_string(), "p", self.padding()]);
+        let padding = self.padding();
+        request.extend(request!["*", "v", line::text_of(value, &padding), "p", padding]);
         request
     }
 
@@ -310,7 +311,7 @@ impl Client {
             return;
         }
         let (value, padding) = (self.value(), self.padding());
-        let text = value.to_string();
+        let text = line::text_of(value, &padding);
         let fields = [("v", text.as_str()), ("p", padding.as_str())];
         let outcome = line::append(&process, &delay, &key(stream), &fields).await;
         self.note(stream, call, What::Add { value, once: None, outcome });
@@ -364,15 +365,16 @@ impl Client {
     async fn consume(&mut self, stream: Stream) {
         match self.entropy.below(10) {
             0..=3 => self.append(stream).await,
-            4 | 5 => self.deliver(stream, true).await,
-            6 => self.deliver(stream, false).await,
+            4 | 5 => drop(self.deliver(stream, true).await),
+            6 => drop(self.deliver(stream, false).await),
             7 => self.claim(stream).await,
             8 => self.acknowledge(stream).await,
             _ => self.describe(stream).await,
         }
     }
 
-    async fn deliver(&mut self, stream: Stream, new: bool) {
+    /// How many entries it was given; none where nobody answers.
+    async fn deliver(&mut self, stream: Stream, new: bool) -> Option<usize> {
         let from = if new { ">" } else { "0" };
         let consumer = self.index.to_string();
         let request = request![
@@ -388,49 +390,51 @@ impl Client {
         ];
         let call = self.now();
         let reply = self.ask(request).await;
-        let Some(entries) = reply.as_ref().filter(|it| it.as_error().is_none()).and_then(first_of)
-        else {
-            return;
-        };
+        let entries = reply.as_ref().filter(|it| it.as_error().is_none()).and_then(first_of)?;
+        let count = entries.len();
         if new && entries.is_empty() {
-            return;
+            return Some(count);
         }
         let ids: Vec<(Stream, Id)> = entries.iter().map(|(id, _)| (stream, *id)).collect();
         lock(&self.shared.delivered).extend(&ids);
         self.own.extend(ids);
         self.note(stream, call, What::Deliver { consumer: self.index, new, entries });
+        Some(count)
     }
 
     /// Takes what nobody was given yet, when all is well.
     pub(crate) async fn drain(mut self) -> Vec<Op> {
         for stream in (0..self.shared.streams).filter(|stream| Use::of(*stream) == Use::Grouped) {
-            loop {
-                let before = self.ops.len();
-                self.deliver(stream, true).await;
-                if self.ops.len() == before {
-                    break;
-                }
-            }
+            while self.deliver(stream, true).await.expect("a group is answered at rest") > 0 {}
         }
         self.ops
     }
 
+    /// Takes over one entry, or whatever is pending from one on.
     async fn claim(&mut self, stream: Stream) {
-        let some = {
+        let delivered: Vec<Id> = {
             let delivered = lock(&self.shared.delivered);
-            let at = self.entropy.below(delivered.len() as u64) as usize;
-            delivered.get(at).copied().filter(|(of, _)| *of == stream)
+            delivered.iter().filter(|(of, _)| *of == stream).map(|(_, id)| *id).collect()
         };
-        let Some((_, id)) = some else { return };
-        let consumer = self.index.to_string();
+        let at = self.entropy.below(delivered.len() as u64) as usize;
+        let Some(id) = delivered.get(at).copied() else { return };
+        let (consumer, of) = (self.index.to_string(), key(stream));
+        let many = self.entropy.below(3) == 0;
+        let request = match many {
+            true => request!["XAUTOCLAIM", of, GROUP, consumer, "0", text(id), "COUNT", "4"],
+            false => request!["XCLAIM", of, GROUP, consumer, "0", text(id)],
+        };
         let call = self.now();
-        let reply = self.ask(request!["XCLAIM", key(stream), GROUP, consumer, "0", text(id)]).await;
+        let reply = self.ask(request).await;
         let claimed = |reply: &Value| {
-            Some(entries_of(reply)?.into_iter().map(|(id, _)| id).collect::<Vec<Id>>())
+            let entries = if many { reply.as_items()?.get(1)? } else { reply };
+            Some(entries_of(entries)?.into_iter().map(|(id, _)| id).collect::<Vec<Id>>())
         };
         let (ids, outcome) = match judge(reply.as_ref(), claimed) {
             Outcome::Ok(ids) => (ids, Outcome::Ok(())),
             Outcome::Fail => (vec![id], Outcome::Fail),
+            // It may have any that is pending when it happens.
+            Outcome::Unknown if many => (Vec::new(), Outcome::Unknown),
             Outcome::Unknown => (vec![id], Outcome::Unknown),
         };
         self.own.extend(ids.iter().map(|id| (stream, *id)));
@@ -503,15 +507,15 @@ impl Client {
     }
 
     /// Every stream as this client's node answers it, and what is pending in each.
-    pub(crate) async fn read_all(mut self) -> (Vec<Vec<Seen>>, Vec<Vec<Id>>) {
+    pub(crate) async fn read_all(mut self) -> (Vec<Vec<Seen>>, Vec<Option<Vec<Id>>>) {
         let (mut all, mut pending) = (Vec::new(), Vec::new());
         for stream in 0..self.shared.streams {
             let reply = self.ask(request!["XRANGE", key(stream), "-", "+"]).await;
             let entries = reply.as_ref().and_then(entries_of);
             all.push(entries.unwrap_or_else(|| panic!("a range at rest is answered {reply:?}")));
             pending.push(match Use::of(stream) {
-                Use::Grouped => self.pending(stream).await,
-                _ => Vec::new(),
+                Use::Grouped => Some(self.pending(stream).await),
+                _ => None,
             });
         }
         (all, pending)
@@ -521,7 +525,8 @@ impl Client {
         let request = request!["XPENDING", key(stream), GROUP, "-", "+", "1000000"];
         let reply = self.ask(request).await;
         let lines = reply.as_ref().and_then(Value::as_items).expect("answered at rest");
-        lines.iter().filter_map(|line| id_of(line.as_items()?.first()?)).collect()
+        let id = |line: &Value| id_of(line.as_items()?.first()?);
+        lines.iter().map(|line| id(line).expect("a line of XPENDING")).collect()
     }
 }
 

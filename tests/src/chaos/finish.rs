@@ -31,7 +31,7 @@ pub(super) fn read_all(
     }
     let mut client = Client::open(&addresses[0])?;
     for stream in 0..STREAMS {
-        end.pending.push(pending(&mut client, stream)?);
+        end.pending.push(Some(pending(&mut client, stream)?));
     }
     end.hashes = wait::until("the replicas to be level", EQUAL_WAIT, || cluster.state_hashes())?;
     Ok(end)

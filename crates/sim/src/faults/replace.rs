@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use base::NodeId;
+use base::{Entropy, NodeId};
 use raft::Member;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::Faults;
+use super::{End, Faults};
 use crate::cluster::Cluster;
 
 /// How long a node has to answer.
@@ -48,6 +48,9 @@ impl Faults {
                 cluster.trace.note(format!("{new} takes the place of {lost}"));
                 assert!(new != lost, "the id of {lost} is given away again");
                 cluster.remove(lost);
+                if cluster.entropy.below(2) == 0 {
+                    self.later(cluster.below(20_000), End::Return(lost));
+                }
                 if !cluster.machines.contains_key(&new) {
                     cluster.add(new);
                 }
