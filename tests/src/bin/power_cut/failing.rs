@@ -83,6 +83,10 @@ pub(crate) fn run(arguments: &FailingArguments) -> Result<ExitCode> {
         say(&format!("SKIPPED: failing syncs: {}", skipped.unwrap_or_default()));
         return Ok(ExitCode::SUCCESS);
     };
+    let ledger = match arguments.ledger {
+        true => Some(Ledger::find(&std::env::current_dir()?)?),
+        false => None,
+    };
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for call in arguments.first..=arguments.last {
         let mut case = Case::prepare(&mounted, call)?;
@@ -99,8 +103,8 @@ pub(crate) fn run(arguments: &FailingArguments) -> Result<ExitCode> {
         }
     }
     let sum = report(&tallies);
-    if arguments.ledger {
-        Ledger::find(&std::env::current_dir()?)?.append(&Line {
+    if let Some(ledger) = ledger {
+        ledger.append(&Line {
             campaign: CAMPAIGN.to_owned(),
             first: arguments.first,
             cases: sum.cases,
