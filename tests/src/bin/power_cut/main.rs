@@ -15,6 +15,7 @@ mod cluster;
 mod expect;
 mod failing;
 mod life;
+mod met;
 mod model;
 mod place;
 mod recover;
