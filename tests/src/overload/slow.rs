@@ -42,10 +42,14 @@ pub(super) fn measure(
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 1..=plan.rounds {
         tell(&format!("a slow follower, round {round} of {}", plan.rounds));
-        without.push(alone(flood.clone())?.per_second());
+        let told = alone(flood.clone())?;
+        table.answers += told.answers();
+        without.push(told.per_second());
         let pid = cluster.nodes[slow].pid().context("a node that runs")?;
         let slowness = Slowness::begin(pid)?;
-        with.push(alone(flood.clone())?.per_second());
+        let told = alone(flood.clone())?;
+        table.answers += told.answers();
+        with.push(told.per_second());
         slowness.end();
         cluster.wait_equal(CATCH_UP).context("the slow follower")?;
     }
