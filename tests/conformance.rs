@@ -25,7 +25,7 @@ fn twenty_thousand_random_commands_are_answered_as_by_redis_and_valkey() {
     }
     let verdict = differential::run(&cluster, &servers, 1, 20_000, drop).unwrap();
     let shown: String = verdict.differences.iter().map(ToString::to_string).collect();
-    assert!(verdict.differences.is_empty(), "{shown}");
+    assert_eq!(verdict.wrong(), 0, "{shown} asked again: {:#?}", verdict.retries);
     assert!(verdict.commands >= 20_000, "only {} commands", verdict.commands);
 }
 

@@ -4,6 +4,7 @@ pub mod chaos;
 pub mod client;
 pub mod cluster;
 pub mod conformance;
+pub mod figures;
 pub mod import;
 pub mod machine;
 pub mod mounted;

@@ -115,6 +115,8 @@ async fn overload(
     tokio::time::sleep(RECOVERED_AFTER).await;
     let after = flood(rate / 4.0, plan.measure).run().await?;
     let peaks = watch.end();
+    table.answers +=
+        [&most, &calm, &over, &huge, &after].map(|told| told.answers()).iter().sum::<u64>();
     fill(table, plan, &[&calm, &over, &huge, &after], &peaks, closed);
     Ok(())
 }

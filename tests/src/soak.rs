@@ -67,7 +67,7 @@ pub fn run(plan: &Plan, tell: &dyn Fn(&str)) -> anyhow::Result<Verdict> {
     std::fs::create_dir_all(&plan.out)?;
     std::fs::write(plan.out.join("soak.csv"), sample::csv(&samples))?;
     std::fs::write(plan.out.join("soak.svg"), plot::svg(&samples, plan.settled))?;
-    let verdict = Verdict::of(&samples, plan.settled, shared.calls.load(Ordering::SeqCst));
+    let verdict = Verdict::of(&samples, plan, shared.calls.load(Ordering::SeqCst));
     cluster.stop()?;
     Ok(verdict)
 }

@@ -246,10 +246,14 @@ fn with(value: u64, bytes_max: u64) -> Vec<u8> {
     let large = entropy.below(LARGE_EVERY) == 0;
     let most = if large { bytes_max } else { bytes_max.min(SMALL_BYTES_MAX) };
     let bytes = usize::try_from(entropy.below(most + 1)).expect("fits in memory");
-    // One page of numbers, again and again under another first word: quick to make, and no piece of
-    // it can be taken for another.
-    let seed = entropy.next_u64();
-    let page: Vec<u8> = (1..512).flat_map(|_| entropy.next_u64().to_le_bytes()).collect();
+    filled(entropy.next_u64(), bytes)
+}
+
+/// So many bytes, as a function of a number: one page of numbers, again and again under another first word. Quick to
+/// make, and no piece of it can be taken for another.
+pub fn filled(seed: u64, bytes: usize) -> Vec<u8> {
+    let word = |at: u64| seed.wrapping_add(at.wrapping_mul(0xa076_1d64_78bd_642f)).to_le_bytes();
+    let page: Vec<u8> = (1..512).flat_map(word).collect();
     let mut filled = Vec::with_capacity(bytes + 4096);
     while filled.len() < bytes {
         filled.extend_from_slice(&(seed ^ filled.len() as u64).to_le_bytes());
@@ -296,4 +300,25 @@ pub fn check(
 pub fn acknowledged(ops: &[Op]) -> u64 {
     let done = |op: &&Op| matches!(&op.what, What::Add { outcome, .. } if outcome.is_done());
     ops.iter().filter(done).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_filled_has_its_length_and_no_two_pages_alike() {
+        for bytes in [0, 1, 4095, 4096, 4097, 20_000] {
+            assert_eq!(filled(7, bytes).len(), bytes);
+        }
+        let first_words = |seed| {
+            let filled = filled(seed, 20_000);
+            filled.chunks_exact(4096).map(|page| page[..8].to_vec()).collect::<Vec<_>>()
+        };
+        let mut pages = [first_words(7), first_words(8)].concat();
+        let count = pages.len();
+        pages.sort();
+        pages.dedup();
+        assert_eq!(pages.len(), count, "a page that is another's");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::{Id, Op, What};
+use crate::history::{Id, Op, Outcome, What};
 
 /// One removal, from when it was asked for to when it was answered.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,14 @@ struct Removal {
     call: Duration,
     /// None where it may not have happened.
     done: Option<Duration>,
+}
+
+impl Removal {
+    /// Of an operation that may have removed something.
+    fn of(op: &Op, outcome: &Outcome<u64>) -> Option<Self> {
+        let done = outcome.is_done().then_some(op.ret);
+        outcome.is_possible().then_some(Self { call: op.call, done })
+    }
 }
 
 /// Everything that removed entries of one stream, or may have.
@@ -24,19 +32,12 @@ impl Removals {
     pub(crate) fn of(ops: &[&Op]) -> Self {
         let mut removals = Self::default();
         for op in ops {
-            let (outcome, removal) = match &op.what {
-                What::Trim { outcome, .. } | What::Delete { outcome, .. } => {
-                    let done = outcome.is_done().then_some(op.ret);
-                    (outcome, Removal { call: op.call, done })
-                }
-                _ => continue,
-            };
-            if !outcome.is_possible() {
-                continue;
-            }
             match &op.what {
-                What::Trim { before, .. } => removals.trims.push((*before, removal)),
-                What::Delete { ids, .. } => {
+                What::Trim { before, outcome } => {
+                    removals.trims.extend(Removal::of(op, outcome).map(|it| (*before, it)));
+                }
+                What::Delete { ids, outcome } => {
+                    let Some(removal) = Removal::of(op, outcome) else { continue };
                     for id in ids {
                         removals.deletes.entry(*id).or_default().push(removal);
                     }

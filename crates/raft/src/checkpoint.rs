@@ -228,25 +228,6 @@ impl Checkpointer {
         self.sweep()
     }
 
-    /// Checkpoints every shard that has changes, and waits for it: for a clean stop.
-    pub fn finish(&mut self) -> Result<(), Broken> {
-        for at in 0..self.shards.len() {
-            while self.running.is_some() {
-                if self.step()? == Step::Waiting {
-                    self.bell.wait(IDLE);
-                }
-            }
-            let replica = self.shards[at].replica.clone();
-            self.running = Running::begin(replica).map(|running| running.on(at));
-        }
-        while self.running.is_some() {
-            if self.step()? == Step::Waiting {
-                self.bell.wait(IDLE);
-            }
-        }
-        Ok(())
-    }
-
     fn watch(&mut self, replica: Arc<Replica>) {
         let watched = Watched { replica, checkpointed_at: self.clock.monotonic() };
         let shard = watched.replica.shard();

@@ -27,8 +27,9 @@ use crate::types::{CommittedLeaderId, DecodeError, Reader, SnapshotMeta, TypeCon
 /// one, large enough that the parts of a chunk outweigh its frame. One large part may exceed it.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 
-/// A chunk that is longer is refused: the largest part (an entry) has room in it.
-pub const CHUNK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A chunk that is longer is refused: the largest part (an entry of 64 MiB, which is the most that can be
+/// configured, with what goes along) has room in it behind others.
+pub const CHUNK_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Keys that are asked of a pinned checkpoint at once.
 const READ_KEYS: usize = 256;
@@ -496,6 +497,9 @@ impl SnapshotWriter {
 /// The chunk without its checksum, which must be right.
 fn checked(chunk: &Bytes) -> Result<&[u8], DecodeError> {
     let error = |detail| DecodeError { what: "chunk", detail };
+    if chunk.len() > CHUNK_BYTES_MAX {
+        return Err(error("it is too long"));
+    }
     let body = chunk.len().checked_sub(4).ok_or_else(|| error("it is cut short"))?;
     let (body, sum) = chunk.split_at(body);
     if sum != crc32c(body).to_le_bytes() {

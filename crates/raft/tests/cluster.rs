@@ -33,7 +33,7 @@ impl Cluster {
         let mut links = BTreeMap::new();
         for id in 1..=3 {
             let link = GrpcLink::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-            let peer = link.address().unwrap().to_string();
+            let peer = link.address().to_string();
             members.insert(NodeId(id), Member { peer, ..Member::default() });
             links.insert(NodeId(id), link);
         }

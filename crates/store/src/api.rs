@@ -118,8 +118,9 @@ pub trait Stores: Send + Sync + 'static {
     fn open(&self, dir: &Path) -> Result<Arc<dyn Store>, Error>;
 
     /// Renames a store that can't be read, so that a new one can be made in its place, and says its
-    /// new name. No process may have it open. It is removed when every shard has its replacement.
-    fn set_aside(&self, dir: &Path) -> io::Result<PathBuf>;
+    /// new name; none where it was set aside before. No process may have it open. It is removed when
+    /// every shard has its replacement.
+    fn set_aside(&self, dir: &Path) -> io::Result<Option<PathBuf>>;
 
     /// Removes the stores that were set aside from `dir`.
     fn remove_set_aside(&self, dir: &Path) -> io::Result<()>;

@@ -18,7 +18,7 @@ impl Stores for OnDisk {
         Ok(Arc::new(Sled::open(dir, self.0)?))
     }
 
-    fn set_aside(&self, dir: &Path) -> io::Result<PathBuf> {
+    fn set_aside(&self, dir: &Path) -> io::Result<Option<PathBuf>> {
         set_aside(dir)
     }
 
@@ -27,16 +27,16 @@ impl Stores for OnDisk {
     }
 }
 
-fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+fn set_aside(dir: &Path) -> io::Result<Option<PathBuf>> {
     let names = (1..u32::MAX).map(|number| beside(dir, &format!("damaged-{number}")));
     let aside = names.into_iter().find(|name| !name.exists()).expect("a number is free");
-    match fs::rename(dir, &aside) {
+    let renamed = match fs::rename(dir, &aside) {
         // It was, and the power went before that was forgotten.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        renamed => renamed?,
-    }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        renamed => renamed.map(|()| Some(aside))?,
+    };
     sync_dir(parent(dir))?;
-    Ok(aside)
+    Ok(renamed)
 }
 
 fn remove_set_aside(dir: &Path) -> io::Result<()> {
@@ -66,10 +66,11 @@ mod tests {
         let store = dir.path().join("store");
         for number in 1..3 {
             fs::create_dir(&store).unwrap();
-            let aside = set_aside(&store).unwrap();
+            let aside = set_aside(&store).unwrap().unwrap();
             assert!(aside.ends_with(format!("store.damaged-{number}")));
             assert!(aside.exists() && !store.exists());
         }
+        assert_eq!(set_aside(&store).unwrap(), None, "a name at which nothing lies");
         fs::create_dir(&store).unwrap();
         remove_set_aside(&store).unwrap();
         let left: Vec<_> =

@@ -196,11 +196,11 @@ impl Stores for Memory {
         Ok(Arc::new(self.clone()))
     }
 
-    fn set_aside(&self, dir: &Path) -> io::Result<PathBuf> {
+    fn set_aside(&self, dir: &Path) -> io::Result<Option<PathBuf>> {
         let mut contents = self.lock();
         let aside_count = contents.aside_count + 1;
         *contents = Contents { aside_count, ..Contents::default() };
-        Ok(dir.with_extension(format!("damaged-{aside_count}")))
+        Ok(Some(dir.with_extension(format!("damaged-{aside_count}"))))
     }
 
     fn remove_set_aside(&self, _dir: &Path) -> io::Result<()> {
@@ -442,7 +442,7 @@ mod tests {
         switch(&store, 1).unwrap();
         store.make_unreadable();
         assert!(matches!(store.open(dir), Err(Error::Unreadable(_))));
-        assert!(store.set_aside(dir).unwrap().ends_with("store.damaged-1"));
+        assert!(store.set_aside(dir).unwrap().unwrap().ends_with("store.damaged-1"));
         assert_eq!(store.open(dir).unwrap().root(SHARD).unwrap(), None);
         assert_eq!(store.aside_count(), 1);
         store.remove_set_aside(dir).unwrap();

@@ -58,19 +58,20 @@ fn main() -> anyhow::Result<()> {
         options: Options { shards: args.shards, ..Options::default() },
         rate: args.rate,
     };
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ledger = args.campaign.as_ref().map(|_| Ledger::find(here)).transpose()?;
     let began = wait::now();
     let verdict = run(&plan, |line| drop(writeln!(std::io::stderr(), "{line}")))?;
     writeln!(std::io::stdout(), "\n{verdict}")?;
-    if let Some(campaign) = &args.campaign {
-        note(campaign, &verdict, wait::now() - began)?;
+    if let Some((campaign, ledger)) = args.campaign.as_ref().zip(ledger) {
+        note(&ledger, campaign, &verdict, wait::now() - began)?;
     }
     anyhow::ensure!(verdict.is_good(), "rules were broken (seed {})", args.seed);
     Ok(())
 }
 
 /// Cases are kills where nothing else was done, and faults otherwise.
-fn note(campaign: &str, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
-    let ledger = Ledger::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+fn note(ledger: &Ledger, campaign: &str, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
     let only_kills = verdict.kinds.keys().all(|kind| *kind == Kind::Kill);
     ledger.append(&Line {
         campaign: campaign.to_owned(),

@@ -69,12 +69,16 @@ fn compare(cluster: &Cluster, args: &Args) -> anyhow::Result<usize> {
         }
     })?;
     let differences = verdict.differences.len();
-    let (commands, seed) = (verdict.commands, args.seed);
-    writeln!(out, "random commands (seed {seed}): {commands} compared, {differences} differ")?;
+    let (commands, seed, retries) = (verdict.commands, args.seed, verdict.retries.len());
+    writeln!(
+        out,
+        "random commands (seed {seed}): {commands} compared, {differences} differ, {retries} sequences asked again"
+    )?;
+    verdict.retries.iter().try_for_each(|said| writeln!(out, "  {said}"))?;
     verdict.differences.iter().try_for_each(|difference| writeln!(out, "{difference}"))?;
     writeln!(out, "differences with a reason:")?;
     differential::reasons().try_for_each(|reason| writeln!(out, "  {reason}"))?;
-    Ok(complaints + differences)
+    Ok(complaints + verdict.wrong())
 }
 
 /// How many programs failed; what isn't installed is named.

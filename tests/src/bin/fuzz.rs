@@ -73,13 +73,14 @@ fn main() -> anyhow::Result<()> {
             "SKIPPED: the address sanitizer (it needs a nightly toolchain): only what Rust checks is seen",
         );
     }
-    let ledger = Ledger::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     let mut rows = Vec::new();
     for (name, package) in TARGETS {
         if !args.targets.is_empty() && !args.targets.iter().any(|wanted| wanted == name) {
             continue;
         }
         let campaign = format!("fuzz-{name}");
+        // Each is built of what is checked out by then.
+        let ledger = Ledger::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
         let first = ledger.next(&campaign)?;
         let mut command = command(package, sanitizer.as_deref());
         build(&mut command)?;

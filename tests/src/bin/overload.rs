@@ -2,12 +2,18 @@
 //! did.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use checker::ledger::{Ledger, Line};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tests::overload::{Plan, run};
+use tests::wait;
+
+/// What stands in the ledger: each run is one case, its violations what did not hold.
+const CAMPAIGN: &str = "overload";
 
 /// Four times the load that a cluster can take, with readers that do not read; then a slow follower.
 #[derive(Parser)]
@@ -27,6 +33,9 @@ struct Args {
     /// Rounds with and without a slow follower.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
+    /// Adds a line to the ledger.
+    #[arg(long)]
+    ledger: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -43,8 +52,22 @@ fn main() -> anyhow::Result<()> {
         memory_bytes: args.memory << 20,
         rounds: args.rounds,
     };
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ledger = args.ledger.then(|| Ledger::find(here)).transpose()?;
+    let began = wait::now();
     let table = run(&plan, &|line| drop(writeln!(std::io::stderr(), "{line}")))?;
     writeln!(std::io::stdout(), "\n{table}")?;
+    if let Some(ledger) = ledger {
+        ledger.append(&Line {
+            campaign: CAMPAIGN.to_owned(),
+            first: ledger.next(CAMPAIGN)?,
+            cases: 1,
+            faults: 0,
+            operations: table.answers,
+            violations: table.violations(),
+            minutes: (wait::now() - began).as_secs_f64() / 60.0,
+        })?;
+    }
     anyhow::ensure!(table.is_good(), "something did not hold");
     Ok(())
 }

@@ -42,11 +42,12 @@ fn main() -> anyhow::Result<()> {
         rate: args.rate.max(1),
         out: args.out.unwrap_or_else(|| here.join("soak")),
     };
+    let ledger = (!args.no_ledger).then(|| Ledger::find(here)).transpose()?;
     let verdict = run(&plan, &|line| drop(writeln!(std::io::stderr(), "{line}")))?;
     writeln!(std::io::stdout(), "\n{verdict}")?;
-    if !args.no_ledger {
+    if let Some(ledger) = ledger {
         let minutes = plan.length.as_secs_f64() / 60.0;
-        Ledger::find(here)?.append(&Line {
+        ledger.append(&Line {
             campaign: "soak".to_owned(),
             first: plan.seed,
             cases: 1,

@@ -244,6 +244,11 @@ impl Node {
         resident_bytes(self.pid()?)
     }
 
+    /// The most resident memory that it had since its start, in bytes.
+    pub fn resident_peak_bytes(&self) -> Option<u64> {
+        memory_bytes(self.pid()?, "VmHWM:")
+    }
+
     /// Each thread of the process: its name, its state, where in the kernel it waits.
     pub fn threads(&self) -> String {
         self.pid().map(|pid| base::threads_of(&pid.to_string())).unwrap_or_default()
@@ -269,8 +274,12 @@ impl Node {
 
 /// Resident memory of a process in bytes.
 pub fn resident_bytes(pid: u32) -> Option<u64> {
+    memory_bytes(pid, "VmRSS:")
+}
+
+fn memory_bytes(pid: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 

@@ -25,13 +25,32 @@ const SEQUENCE_COMMANDS: usize = 100;
 const LANES: usize = 8;
 /// A cluster without a leader for a moment is asked again so often.
 const ATTEMPTS: usize = 5;
+/// Sequences that may be asked again: what one change of leader does to those that are under way.
+const RETRIES_MAX: usize = LANES;
 /// More differences than these say nothing new.
 const DIFFERENCES_MAX: usize = 3;
 
 /// What was compared, and what differs.
+#[derive(Default)]
 pub struct Verdict {
     pub commands: usize,
     pub differences: Vec<Difference>,
+    /// Who was asked again, and what he had said.
+    pub retries: Vec<String>,
+}
+
+impl Verdict {
+    /// How much of it is wrong. There are no faults: a cluster that has to be asked again more often than
+    /// now and then differs, too.
+    pub fn wrong(&self) -> usize {
+        self.differences.len() + self.retries.len().saturating_sub(RETRIES_MAX)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.commands += other.commands;
+        self.differences.extend(other.differences);
+        self.retries.extend(other.retries);
+    }
 }
 
 /// A sequence that is answered otherwise.
@@ -54,26 +73,38 @@ struct Place {
     name: String,
     /// In RESP2 and in RESP3.
     clients: [Client; 2],
+    /// What made it be asked again.
+    retries: Vec<String>,
 }
 
 impl Place {
     fn open(name: String, address: &str) -> anyhow::Result<Self> {
         let mut clients = [Client::open(address)?, Client::open(address)?];
         clients[1].call(&["HELLO", "3"])?;
-        Ok(Self { name, clients })
+        Ok(Self { name, clients, retries: Vec::new() })
     }
 
-    /// The replies to a sequence. A cluster that had no leader for a moment is asked once more.
+    /// The replies to a sequence. A cluster that had no leader for a moment is asked once more, which is
+    /// counted.
     fn ask(&mut self, how: How, requests: &[Request]) -> anyhow::Result<Vec<Value>> {
         let client = &mut self.clients[usize::from(how.protocol) - 2];
         for _ in 1..ATTEMPTS {
             let replies = sequence::ask(client, how.lane, requests)?;
-            if !replies.iter().any(is_of_the_moment) {
-                return Ok(replies);
-            }
+            let Some(reply) = replies.iter().find(|reply| is_of_the_moment(reply)) else {
+                return replies_of(replies, requests);
+            };
+            self.retries.push(format!("{}: {reply}", self.name));
         }
-        sequence::ask(client, how.lane, requests)
+        replies_of(sequence::ask(client, how.lane, requests)?, requests)
     }
+}
+
+/// The replies without that to the removal of the keys, which must have been done.
+fn replies_of(mut replies: Vec<Value>, requests: &[Request]) -> anyhow::Result<Vec<Value>> {
+    let removed = replies.remove(0);
+    anyhow::ensure!(removed.as_integer().is_some(), "the keys were not removed: {removed}");
+    anyhow::ensure!(replies.len() == requests.len(), "{} replies", replies.len());
+    Ok(replies)
 }
 
 /// On which keys, and in which protocol.
@@ -105,14 +136,14 @@ pub fn run(
     let rest = AtomicUsize::new(commands);
     let (done, dones) = mpsc::channel();
     std::thread::scope(|scope| {
-        let mut verdict = Verdict { commands: 0, differences: Vec::new() };
+        let mut verdict = Verdict::default();
         for lane in 0..LANES {
             let mut lane = Lane::open(cluster, servers, lane)?;
             let (done, seeds, rest) = (done.clone(), &seeds, &rest);
             scope.spawn(move || {
                 while rest.load(Ordering::SeqCst) > 0 {
                     let compared = lane.compare(seeds.fetch_add(1, Ordering::SeqCst));
-                    let asked = compared.as_ref().map_or(usize::MAX, |(asked, _)| *asked);
+                    let asked = compared.as_ref().map_or(usize::MAX, |found| found.commands);
                     let less = |rest: usize| Some(rest.saturating_sub(asked));
                     let _ = rest.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
                     drop(done.send(compared));
@@ -121,10 +152,8 @@ pub fn run(
         }
         drop(done);
         for compared in dones {
-            let (asked, differences) = compared?;
-            verdict.commands += asked;
-            verdict.differences.extend(differences);
-            if verdict.differences.len() >= DIFFERENCES_MAX {
+            verdict.add(compared?);
+            if verdict.wrong() >= DIFFERENCES_MAX {
                 rest.store(0, Ordering::SeqCst);
             }
             progress(verdict.commands);
@@ -151,8 +180,8 @@ impl Lane {
         Ok(Self { number, turn: number, nodes, references })
     }
 
-    /// Compares one sequence: how many commands it had, and what differs.
-    fn compare(&mut self, seed: u64) -> anyhow::Result<(usize, Vec<Difference>)> {
+    /// Compares one sequence.
+    fn compare(&mut self, seed: u64) -> anyhow::Result<Verdict> {
         let requests = generate::sequence(seed, SEQUENCE_COMMANDS);
         self.turn += 1;
         let node = self.turn % self.nodes.len();
@@ -173,6 +202,30 @@ impl Lane {
             let transcript = shrink::transcript(*kind, requests.clone(), &mut both)?;
             differences.push(Difference { seed, server, protocol, transcript });
         }
-        Ok((requests.len(), differences))
+        let places = self.nodes.iter_mut().chain(self.references.iter_mut().map(|(_, it)| it));
+        let retries = places.flat_map(|place| std::mem::take(&mut place.retries)).collect();
+        Ok(Verdict { commands: requests.len(), differences, retries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_is_asked_again_all_the_time_is_wrong() {
+        let mut verdict = Verdict::default();
+        for number in 0..RETRIES_MAX + 2 {
+            let retries = vec![format!("node {number}: BUSY")];
+            verdict.add(Verdict { commands: 1, retries, ..Verdict::default() });
+        }
+        assert_eq!((verdict.commands, verdict.wrong()), (RETRIES_MAX + 2, 2));
+    }
+
+    #[test]
+    fn a_sequence_on_keys_that_were_not_removed_is_an_error() {
+        let replies = || vec![Value::Error("ERR no".into())];
+        assert!(replies_of(replies(), &[]).is_err());
+        assert!(replies_of(vec![Value::Integer(3)], &[]).unwrap().is_empty());
     }
 }

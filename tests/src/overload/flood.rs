@@ -46,6 +46,7 @@ pub(super) struct Flood {
 pub(super) struct Told {
     sent: Cell<u64>,
     held_back: Cell<u64>,
+    answers: Cell<u64>,
     done: Cell<u64>,
     busy: Cell<u64>,
     others: RefCell<BTreeMap<String, u64>>,
@@ -59,6 +60,7 @@ impl Told {
         Ok(Self {
             sent: Cell::default(),
             held_back: Cell::default(),
+            answers: Cell::default(),
             done: Cell::default(),
             busy: Cell::default(),
             others: RefCell::default(),
@@ -78,6 +80,10 @@ impl Told {
 
     pub(super) fn held_back(&self) -> u64 {
         self.held_back.get()
+    }
+
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.get()
     }
 
     pub(super) fn done(&self) -> u64 {
@@ -111,6 +117,7 @@ impl Told {
 
     fn answered(&self, reply: &Value, took: Duration) {
         self.slowest.set(self.slowest.get().max(took));
+        self.answers.set(self.answers.get() + 1);
         match reply.as_error() {
             None => {
                 self.done.set(self.done.get() + 1);
@@ -235,19 +242,19 @@ async fn read(
     over: Rc<Cell<bool>>,
 ) -> anyhow::Result<()> {
     let (mut parser, mut input) = (ReplyParser::new(), BytesMut::new());
+    let ended = || over.get() && under_way.borrow().is_empty();
     loop {
         while let Some(reply) = parser.next(&mut input)? {
             let sent = under_way.borrow_mut().pop_front();
             told.answered(&reply, sent.map_or(Duration::ZERO, since));
         }
-        if over.get() && under_way.borrow().is_empty() {
+        if ended() {
             return Ok(());
         }
         input.reserve(READ_BYTES);
         match tokio::time::timeout(TICK, reader.read_buf(&mut input)).await {
             // The other half is closed once all is answered.
-            Ok(Ok(0)) if over.get() && under_way.borrow().is_empty() => return Ok(()),
-            Ok(Ok(0)) => anyhow::bail!("a connection was closed"),
+            Ok(Ok(0)) if !ended() => anyhow::bail!("a connection was closed"),
             Ok(read) => drop(read?),
             Err(_) => {
                 let oldest = under_way.borrow().front().copied();

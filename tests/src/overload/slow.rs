@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::flood::Flood;
 use super::{Plan, Table, alone};
 use crate::cluster::Cluster;
+use crate::figures::median;
 use crate::wait;
 
 /// Stopped for so long, then going for so long.
@@ -41,18 +42,19 @@ pub(super) fn measure(
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 1..=plan.rounds {
         tell(&format!("a slow follower, round {round} of {}", plan.rounds));
-        without.push(alone(flood.clone())?.per_second());
+        let told = alone(flood.clone())?;
+        table.answers += told.answers();
+        without.push(told.per_second());
         let pid = cluster.nodes[slow].pid().context("a node that runs")?;
         let slowness = Slowness::begin(pid)?;
-        with.push(alone(flood.clone())?.per_second());
+        let told = alone(flood.clone())?;
+        table.answers += told.answers();
+        with.push(told.per_second());
         slowness.end();
         cluster.wait_equal(CATCH_UP).context("the slow follower")?;
     }
-    let middle = |rates: &mut Vec<f64>| {
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
-    };
-    let (without, with) = (middle(&mut without), middle(&mut with));
+    let (without, with) = (median(without), median(with));
+    let (without, with) = without.zip(with).context("no round")?;
     let cost = 1.0 - with / without;
     table.note("appends a second, all followers well", format!("{without:.0}"));
     table.note("one stopped for 80 of each 100 ms", format!("{with:.0}"));

@@ -14,13 +14,17 @@ pub struct Row {
 
 /// All of them.
 #[derive(Clone, Debug, Default)]
-pub struct Table(Vec<Row>);
+pub struct Table {
+    rows: Vec<Row>,
+    /// Answers to all that was asked.
+    pub answers: u64,
+}
 
 impl Table {
     /// Something that must hold.
     pub fn add(&mut self, what: &str, required: &str, measured: String, good: bool) {
         let (what, required) = (what.to_owned(), required.to_owned());
-        self.0.push(Row { what, required, measured, good });
+        self.rows.push(Row { what, required, measured, good });
     }
 
     /// Something that is only told.
@@ -28,21 +32,27 @@ impl Table {
         self.add(what, "", measured, true);
     }
 
-    /// The lines whose names begin so.
-    pub fn rows<'a>(&'a self, begin: &'a str) -> impl Iterator<Item = &'a Row> {
-        self.0.iter().filter(move |row| row.what.starts_with(begin))
+    /// The one line of this name.
+    pub fn row(&self, what: &str) -> Option<&Row> {
+        let mut rows = self.rows.iter().filter(|row| row.what == what);
+        rows.next().filter(|_| rows.next().is_none())
+    }
+
+    /// How much does not hold.
+    pub fn violations(&self) -> u64 {
+        self.rows.iter().filter(|row| !row.good).count() as u64
     }
 
     /// Whether everything holds.
     pub fn is_good(&self) -> bool {
-        self.0.iter().all(|row| row.good)
+        self.violations() == 0
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<38}{:<20}{:<20}verdict", "", "required", "measured")?;
-        for Row { what, required, measured, good } in &self.0 {
+        for Row { what, required, measured, good } in &self.rows {
             let verdict = match (required.is_empty(), good) {
                 (true, _) => "",
                 (false, true) => "ok",
@@ -51,5 +61,22 @@ impl fmt::Display for Table {
             writeln!(f, "{what:<38}{required:<20}{measured:<20}{verdict}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_by_its_whole_name_and_what_is_missed_is_counted() {
+        let mut table = Table::default();
+        table.add("memory", "at most 1", "2".to_owned(), false);
+        table.add("memory of all", "at most 3", "2".to_owned(), true);
+        table.note("such as", "a".to_owned());
+        table.note("such as", "b".to_owned());
+        assert!(table.row("memory").is_some_and(|row| !row.good));
+        assert!(table.row("mem").is_none() && table.row("such as").is_none());
+        assert!(table.violations() == 1 && !table.is_good(), "{table}");
     }
 }

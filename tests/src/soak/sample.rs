@@ -1,12 +1,12 @@
 //! What is looked at each time, and the file of it.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::load::Shared;
 use crate::cluster::Cluster;
+use crate::figures::disk_bytes;
 
 /// Of one node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,18 +61,6 @@ pub(super) fn take(
     }
     let appends = shared.appends.load(Ordering::Relaxed);
     Ok(Sample { at, faults, appends, p99_ms: shared.p99_ms(), nodes })
-}
-
-/// Blocks, not lengths: files may have holes. What goes away meanwhile counts nothing.
-fn disk_bytes(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let bytes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        Err(_) => 0,
-    });
-    bytes.sum()
 }
 
 /// A line for each sample.

@@ -62,7 +62,9 @@ fn measure(
         turn: &|connection, turn| steps(side, connection, turn, entries),
     };
     let mut measured = load.run(side)?;
+    // A turn is a cycle; what is shown is of one entry.
     measured.per_second *= entries as f64;
+    measured.cpu_us /= entries as f64;
     let mut client = crate::client::Client::open(&side.addresses[0])?;
     for connection in 0..connections {
         client.call(&["DEL", &stream_of(connection)])?;

@@ -8,6 +8,7 @@ use resp::Value;
 use super::table::{rate, ratio};
 use super::{Load, Measured, Plan, Side, Table, Turn, tell};
 use crate::client::Client;
+use crate::figures::median;
 use crate::wait;
 
 const STREAM: &str = "weir-groups";
@@ -136,11 +137,7 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
 }
 
 fn row(side: &Side, found: &[Found]) -> Vec<String> {
-    let middle = |value: fn(&Found) -> f64| {
-        let mut values: Vec<f64> = found.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
-    };
+    let middle = |value: fn(&Found) -> f64| median(found.iter().map(value));
     let (alone, with) = (middle(|it| it.adds_alone), middle(|it| it.adds));
     // The first round only: a process gives nothing back that the next one could take anew.
     let pending = found.first().and_then(|it| it.pending_bytes);

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Side;
+use crate::figures::median;
 use crate::wait;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -83,11 +84,7 @@ pub struct Measured {
 impl Measured {
     /// Of each figure the middle one; `None` of none.
     pub fn median(of: &[Self]) -> Option<Self> {
-        let middle = |value: fn(&Self) -> f64| {
-            let mut values: Vec<f64> = of.iter().map(value).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied()
-        };
+        let middle = |value: fn(&Self) -> f64| median(of.iter().map(value));
         Some(Self {
             per_second: middle(|it| it.per_second)?,
             p50_ms: middle(|it| it.p50_ms)?,

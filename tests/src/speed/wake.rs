@@ -139,7 +139,7 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Table> {
         plan.rounds
     );
     let columns =
-        ["reader", "system", "has it p50 ms", "p99 ms", "producer answered p50 ms", "p99 ms "];
+        ["reader", "system", "has it p50 ms", "p99 ms", "producer p50 ms", "producer p99 ms"];
     let mut table = Table::new(title, &columns);
     for (name, read) in READS {
         let mut all: Vec<(String, Vec<Measured>, Vec<Measured>)> = Vec::new();

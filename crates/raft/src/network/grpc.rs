@@ -90,11 +90,8 @@ impl GrpcLink {
     }
 
     /// Where it listens.
-    ///
-    /// # Errors
-    /// Never; kept for the caller's convenience.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

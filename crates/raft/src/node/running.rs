@@ -516,7 +516,8 @@ fn open_store(node: &Arc<Inner>, notes: &mut Vec<DamagedPart>) -> Result<Arc<dyn
         Err(store::Error::Unreadable(why)) => {
             let aside = stores.set_aside(&store_dir).map_err(store::Error::from);
             let aside = aside.map_err(|error| failure_of(&Broken::Store(error)))?;
-            tracing::warn!(%why, aside = %aside.display(), "the store is damaged and set aside");
+            let aside = aside.as_ref().map(|aside| tracing::field::display(aside.display()));
+            tracing::warn!(%why, aside, "the store is damaged and set aside");
             forget_damaged(disk, dir).map_err(refused)?;
             notes.clear();
             stores.open(&store_dir)

@@ -169,6 +169,17 @@ fn a_chunk_that_is_damaged_missing_or_out_of_place_is_refused() {
 }
 
 #[test]
+fn a_chunk_that_is_too_long_is_refused_before_it_is_read() {
+    let machinery = Machinery::new(1);
+    let life = machinery.start();
+    let of = |bytes| Bytes::from(vec![0; bytes]);
+    let error = |bytes| SnapshotWriter::new(&life.replica).accept(&of(bytes)).unwrap_err();
+    assert!(error(CHUNK_BYTES_MAX + 1).to_string().contains("too long"));
+    assert!(error(CHUNK_BYTES).to_string().contains("checksum"));
+    assert!(life.broken.lock().unwrap().is_empty(), "a peer's mistake breaks nothing here");
+}
+
+#[test]
 fn chunks_are_bounded_whatever_the_parts_are() {
     let machinery = Machinery::new(1);
     let mut life = machinery.start();

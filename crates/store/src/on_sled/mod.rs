@@ -120,13 +120,6 @@ impl Sled {
         shards.iter().map(|(id, slot)| (*id, state(slot))).collect()
     }
 
-    /// Declares a shard damaged, as noted by an earlier process: it says so until it is forgotten.
-    pub fn condemn(&self, shard: ShardId, detail: &str) {
-        let mut desk = self.desk();
-        desk.shards.remove(&shard);
-        self.set_slot(shard, Some(Slot::Damaged(detail.to_owned())));
-    }
-
     /// Whatever a shard's tree holds, referred to or not.
     #[cfg(test)]
     fn records_count(&self, shard: ShardId) -> Result<usize, Error> {

@@ -1,12 +1,15 @@
 //! The workload: every shard appends, votes, takes back, checkpoints, installs and sweeps, many at
-//! once, until the power goes. Tells what is durable after it is, and what it takes back before.
+//! once, until the process is stopped and killed. It is stopped before its disk goes, so that every
+//! error is one: it ends the process. Tells what is durable after it is, and what it takes back before.
 
+use std::convert::Infallible;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base::{Entropy, SeededEntropy, ShardId};
 use bytes::Bytes;
 use journal::{Done, Journal, LogId, Record};
@@ -18,29 +21,47 @@ use crate::{model, place, recover};
 /// Entries between two looks at the journal's sync: what may be in flight.
 const IN_FLIGHT_MAX: u64 = 40;
 
-/// Churns until it is killed or its disk fails.
-pub(crate) fn churn(dir: &Path, seed: u64, control: bool) -> Result<ExitCode> {
+/// The exit code that says that churning met an error.
+pub(crate) const FAILED: u8 = 4;
+
+/// Churns until it is killed; only an error ends it.
+pub(crate) fn churn(dir: &Path, seed: u64, control: bool) -> Result<Infallible> {
     let (journal, committer, store) = place::open(dir, control)?;
     let store = Arc::new(store);
     let (tell, lines) = channel();
-    let committing = std::thread::spawn(move || committer.run());
+    start("the journal", move || {
+        committer.run()?;
+        bail!("it takes nothing more")
+    });
     let entropy = SeededEntropy::new(seed);
     for shard in model::SHARDS {
         let (journal, store, tell) = (journal.clone(), Arc::clone(&store), tell.clone());
         let entropy = SeededEntropy::new(entropy.next_u64());
         let worker = Worker::start(shard, journal, store, tell, entropy)?;
-        std::thread::spawn(move || worker.run());
+        start(&format!("shard {shard}"), move || worker.run());
     }
     tell.send(Line::Ready)?;
     drop((tell, journal));
     write_lines(&lines)?;
-    drop(committing);
-    Ok(ExitCode::from(3))
+    bail!("nobody churns any more")
+}
+
+/// Runs a piece of the work in a thread of its own. Its end, be it a panic, is the process's.
+fn start(name: &str, work: impl FnOnce() -> Result<Infallible> + Send + 'static) {
+    let name = name.to_owned();
+    std::thread::spawn(move || {
+        let why = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Err(error)) => format!("{error:#}"),
+            // What it was about was said by then.
+            Err(_) => "a panic".to_owned(),
+        };
+        let _ = writeln!(std::io::stderr(), "churn: {name}: {why}");
+        std::process::exit(i32::from(FAILED));
+    });
 }
 
 /// Hands the lines to the parent, as many at once as there are.
 fn write_lines(lines: &Receiver<Line>) -> Result<()> {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     while let Ok(line) = lines.recv() {
         let mut text = format!("{line}\n");
@@ -87,10 +108,11 @@ impl Worker {
         Ok(Self { shard, journal, store, tell, entropy, term, last, synced: last, number, applied })
     }
 
-    fn run(mut self) {
+    fn run(mut self) -> Result<Infallible> {
         self.vote();
-        // An error is the power that went; the parent knows what was told before.
-        while self.step().is_ok() {}
+        loop {
+            self.step()?;
+        }
     }
 
     fn step(&mut self) -> Result<()> {

@@ -1,19 +1,21 @@
 //! Power cuts of whole clusters: real processes, each with its data on a loop-mounted file system of its own, clients
 //! that write all the time. A process is stopped, then its file system is shut down, then the process is killed: what
-//! it said until then is what must be there. Never judges what was told after a cut.
+//! it said until then is what must be there. The table tells what the cuts met. Never judges what was told after a
+//! cut.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::tests::mounted::Skipped;
+use ::tests::wait;
 use anyhow::{Context, Result, ensure};
 use base::{Entropy, SeededEntropy};
 use checker::ledger::{Ledger, Line};
-use tests::mounted::Skipped;
-use tests::wait;
 
 use crate::life::Life;
+use crate::met::Met;
 use crate::say;
 
 /// Cuts in the life of one cluster; then another one is formed, since forming is cut, too.
@@ -64,7 +66,7 @@ pub(crate) enum Moment {
     /// When only two nodes have the newest entries, one of which then stays away: the other one is
     /// cut and must have them.
     Alone,
-    /// While a node that was away gets its peers' snapshots.
+    /// While a node that was away gets its peers' snapshots: it is among those that are cut, and one is under way.
     Installing,
     /// While a node starts after the cut before.
     Starting,
@@ -83,6 +85,7 @@ struct Tally {
     cuts: u64,
     acknowledged: u64,
     snapshots: u64,
+    met: Met,
     failures: u64,
     time: Duration,
 }
@@ -92,6 +95,7 @@ impl Tally {
         self.cuts += other.cuts;
         self.acknowledged += other.acknowledged;
         self.snapshots += other.snapshots;
+        self.met.add(&other.met);
         self.failures += other.failures;
         self.time += other.time;
     }
@@ -116,7 +120,7 @@ impl Left {
             (_, false, Some(moment), _) => moment,
             (.., 0) => Moment::Starting,
             (_, false, _, 1) => Moment::Alone,
-            (_, false, _, 2) => Moment::Installing,
+            (.., 2) => Moment::Installing,
             _ => Moment::Load,
         };
         Some(Cut { all, moment })
@@ -184,6 +188,7 @@ fn cut_often(
             let (snapshots, began) = (life.snapshots(), wait::now());
             let cycle = life.cycle(cut, round, &entropy);
             tally.snapshots += life.snapshots() - snapshots;
+            tally.met.add(&life.take_met());
             tally.time += wait::now() - began;
             match cycle {
                 Ok(acknowledged) => tally.acknowledged += acknowledged,
@@ -204,11 +209,18 @@ fn cut_often(
 
 /// Shows what there was; the sums of cuts of one node, and of all.
 fn report(tallies: &Tallies, skipped: u64) -> BTreeMap<bool, Tally> {
-    say("power cuts of clusters               cuts  acknowledged  snapshots  lost or not opened");
+    say(
+        "                                                                 of them in the middle of:",
+    );
+    say(
+        "power cuts of clusters               cuts  acknowledged  snapshots  forming  checkpoint  segment  install  lost or not opened",
+    );
     let mut sums: BTreeMap<bool, Tally> = BTreeMap::new();
     let line = |name: String, tally: &Tally| {
-        let Tally { cuts, acknowledged, snapshots, failures, .. } = tally;
-        say(&format!("{name:<36}{cuts:>5}{acknowledged:>14}{snapshots:>11}{failures:>20}"));
+        let Tally { cuts, acknowledged, snapshots, met, failures, .. } = tally;
+        let Met { forming, checkpoints, segments, installs } = met;
+        let met = format!("{forming:>9}{checkpoints:>12}{segments:>9}{installs:>9}");
+        say(&format!("{name:<36}{cuts:>5}{acknowledged:>14}{snapshots:>11}{met}{failures:>20}"));
     };
     let who = |all: bool| if all { "all nodes" } else { "one node" };
     for ((fs, cut), tally) in tallies {
@@ -224,4 +236,28 @@ fn report(tallies: &Tallies, skipped: u64) -> BTreeMap<bool, Tally> {
 pub(crate) fn ensure_written(acknowledged: u64) -> Result<u64> {
     ensure!(acknowledged > 0, "nothing was acknowledged, so that nothing was tested");
     Ok(acknowledged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_of_one_node_and_of_all_come_at_every_moment_that_they_have() {
+        let entropy = SeededEntropy::new(1);
+        let mut left = Left { one: 200, all: 200, moment: None };
+        let mut counts: BTreeMap<Cut, u64> = BTreeMap::new();
+        while let Some(cut) = left.next(false, &entropy) {
+            *counts.entry(cut).or_default() += 1;
+        }
+        for (all, moments) in [
+            (false, [Moment::Load, Moment::Alone, Moment::Installing, Moment::Starting].as_slice()),
+            (true, &[Moment::Load, Moment::Installing, Moment::Starting]),
+        ] {
+            for &moment in moments {
+                let count = counts.get(&Cut { all, moment }).copied().unwrap_or(0);
+                assert!(count > 20, "all {all}, {moment:?}: {count} of {counts:?}");
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::BufRead;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -58,6 +59,18 @@ impl FromStr for Line {
             _ => bail!("an unknown line: {text}"),
         })
     }
+}
+
+/// Takes every line that a child tells, until its pipe ends. A line without an end was cut off and so
+/// not told, even where what there is of it reads as one.
+pub(crate) fn take_lines(mut pipe: impl BufRead, mut take: impl FnMut(Line)) -> Result<()> {
+    let mut text = String::new();
+    while pipe.read_line(&mut text)? > 0 {
+        let Some(line) = text.strip_suffix('\n') else { return Ok(()) };
+        take(line.parse().with_context(|| format!("a child told {line:?}"))?);
+        text.clear();
+    }
+    Ok(())
 }
 
 /// What must be there.
@@ -131,5 +144,22 @@ impl fmt::Display for Expectation {
             writeln!(f, "{}", Line::Vote { shard, term: expected.vote })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_off_was_not_told_and_any_other_must_be_one() {
+        let mut told = Vec::new();
+        take_lines(&b"vote 1 7 0\nentry 2 57 1\nentry 2 58 1"[..], |line| told.push(line)).unwrap();
+        let (shard, index, term) = (ShardId(2), 57, 1);
+        let entry = Line::Entry { shard, index, term };
+        assert_eq!(told, [Line::Vote { shard: ShardId(1), term: 7 }, entry]);
+
+        let wrong = take_lines(&b"vote 1 7 0\nnonsense\nentry 2 57 1\n"[..], |_| {}).unwrap_err();
+        assert!(format!("{wrong:#}").contains("nonsense"), "{wrong:#}");
     }
 }

@@ -1,6 +1,8 @@
 //! Syncs that fail: a real node whose n-th sync of a thread gives EIO without being done, under load. It must end by
 //! itself and acknowledge nothing after that; then the power is cut, and whatever it had acknowledged must be there.
-//! A case in which no sync failed is none, and told as a failure.
+//! A case in which no sync failed is none, and told as a failure. Which call fails is known afterwards only, since
+//! every thread counts its own: the table tells of which kind they were, and a run without any that a client
+//! counts on has judged nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,7 +61,30 @@ pub(crate) struct FailingArguments {
 struct Tally {
     cases: u64,
     acknowledged: u64,
+    /// Cases in which nothing may be acknowledged after the call: not those of the store.
+    judged: u64,
+    /// Appends of these that were sent after it.
+    sent_after: u64,
     wrong: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.cases += other.cases;
+        self.acknowledged += other.acknowledged;
+        self.judged += other.judged;
+        self.sent_after += other.sent_after;
+        self.wrong += other.wrong;
+    }
+}
+
+/// What became of a case.
+struct Played {
+    kind: String,
+    acknowledged: u64,
+    /// Appends sent after the call, where none of them may be acknowledged.
+    sent_after: Option<u64>,
+    verdict: Result<()>,
 }
 
 /// A sync that failed.
@@ -83,15 +108,22 @@ pub(crate) fn run(arguments: &FailingArguments) -> Result<ExitCode> {
         say(&format!("SKIPPED: failing syncs: {}", skipped.unwrap_or_default()));
         return Ok(ExitCode::SUCCESS);
     };
+    let ledger = match arguments.ledger {
+        true => Some(Ledger::find(&std::env::current_dir()?)?),
+        false => None,
+    };
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for call in arguments.first..=arguments.last {
         let mut case = Case::prepare(&mounted, call)?;
-        let (kind, acknowledged, verdict) = case.play()?;
-        let tally = tallies.entry(kind).or_default();
-        tally.cases += 1;
-        tally.acknowledged += acknowledged;
+        let Played { kind, acknowledged, sent_after, verdict } = case.play()?;
+        tallies.entry(kind).or_default().add(&Tally {
+            cases: 1,
+            acknowledged,
+            judged: sent_after.is_some().into(),
+            sent_after: sent_after.unwrap_or(0),
+            wrong: verdict.is_err().into(),
+        });
         if let Err(error) = verdict {
-            tally.wrong += 1;
             say(&format!("sync {call}: {error:#}"));
         }
         if call % TELL_EVERY == 0 {
@@ -99,8 +131,8 @@ pub(crate) fn run(arguments: &FailingArguments) -> Result<ExitCode> {
         }
     }
     let sum = report(&tallies);
-    if arguments.ledger {
-        Ledger::find(&std::env::current_dir()?)?.append(&Line {
+    if let Some(ledger) = ledger {
+        ledger.append(&Line {
             campaign: CAMPAIGN.to_owned(),
             first: arguments.first,
             cases: sum.cases,
@@ -110,24 +142,41 @@ pub(crate) fn run(arguments: &FailingArguments) -> Result<ExitCode> {
             minutes: (wait::now() - began).as_secs_f64() / 60.0,
         })?;
     }
+    ensure!(sum.judged > 0, "all calls that failed were of the store: nobody counts on these");
     Ok(if sum.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn report(tallies: &BTreeMap<String, Tally>) -> Tally {
-    say("the sync that failed      cases  acknowledged  went on, lost, or told nothing");
+    say("                                              of a sync that clients count on:");
+    say(
+        "the sync that failed      cases  acknowledged  judged  sent after  went on, lost, or told nothing",
+    );
     let line = |name: &str, tally: &Tally| {
-        let Tally { cases, acknowledged, wrong } = tally;
-        say(&format!("{name:<24}{cases:>7}{acknowledged:>14}{wrong:>32}"));
+        let Tally { cases, acknowledged, judged, sent_after, wrong } = tally;
+        let counted = format!("{judged:>8}{sent_after:>12}");
+        say(&format!("{name:<24}{cases:>7}{acknowledged:>14}{counted}{wrong:>32}"));
     };
     let mut sum = Tally::default();
     for (kind, tally) in tallies {
         line(kind, tally);
-        sum.cases += tally.cases;
-        sum.acknowledged += tally.acknowledged;
-        sum.wrong += tally.wrong;
+        sum.add(tally);
     }
     line("all", &sum);
+    say(&format!("of them syncs of the store, or none      {:>8}", sum.cases - sum.judged));
     sum
+}
+
+impl Failed {
+    /// What the store syncs is in the journal, too, so that a sync there promises nothing to a client:
+    /// it only has to end the node.
+    fn is_counted_on(&self) -> bool {
+        !self.path.contains("/store/")
+    }
+
+    fn sent_after<'a>(&self, ops: &'a [Op]) -> impl Iterator<Item = &'a Op> {
+        let after = self.at + CLOCKS_APART;
+        ops.iter().filter(move |op| op.call > after)
+    }
 }
 
 /// One node, which is a whole cluster, and the call that fails.
@@ -152,8 +201,8 @@ impl<'a> Case<'a> {
         self.cluster.dir().join("trace")
     }
 
-    /// What was synced, how much was acknowledged, and whether all is well.
-    fn play(&mut self) -> Result<(String, u64, Result<()>)> {
+    /// Lets the call fail under load, and looks at what is there after it.
+    fn play(&mut self) -> Result<Played> {
         let inject = format!("inject=fdatasync,fsync:error=EIO:when={}", self.call);
         let trace = self.trace().display().to_string();
         let strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-ttt", "-y", "-o", &trace];
@@ -178,11 +227,13 @@ impl<'a> Case<'a> {
         let failed = first_failed(&self.trace())?;
         let path = failed.as_ref().map_or("", |failed| failed.path.as_str());
         let kind = self.kind(path);
+        let counted_on = failed.as_ref().filter(|failed| failed.is_counted_on());
+        let sent_after = counted_on.map(|failed| failed.sent_after(&ops).count() as u64);
         let verdict = self.judge(&ops, failed.as_ref(), ended, &said);
         let verdict = verdict.with_context(|| format!("{path} (the node said: {said})"));
         self.cluster.nodes[0].kill();
         std::fs::remove_dir_all(&self.data).context("the data of a case")?;
-        Ok((kind, writers::acknowledged(&ops), verdict))
+        Ok(Played { kind, acknowledged: writers::acknowledged(&ops), sent_after, verdict })
     }
 
     /// The first two names below the data directory say what a file is for.
@@ -210,12 +261,10 @@ impl<'a> Case<'a> {
         let code = ended.context("it went on")?;
         ensure!(code == Some(MACHINE), "exit code {code:?}, not {MACHINE}");
         ensure!(said.contains("sync"), "it doesn't say what failed");
-        // What the store syncs is in the journal, too, so that a sync there promises nothing to a
-        // client: it only has to end the node.
-        if !failed.path.contains("/store/") {
-            let after = failed.at + CLOCKS_APART;
-            let done = |op: &Op| matches!(&op.what, What::Add { outcome, .. } if outcome.is_done());
-            let late = ops.iter().filter(|op| op.call > after && done(op)).count();
+        if failed.is_counted_on() {
+            let done =
+                |op: &&Op| matches!(&op.what, What::Add { outcome, .. } if outcome.is_done());
+            let late = failed.sent_after(ops).filter(done).count();
             ensure!(late == 0, "{late} appends that were sent after it were acknowledged");
         }
         let node = &mut self.cluster.nodes[0];

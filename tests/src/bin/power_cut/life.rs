@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base::{Entropy, SeededEntropy};
 use checker::history::{Op, Seen};
 use tests::cluster::{Cluster, Options, edit};
@@ -12,6 +12,7 @@ use tests::wait;
 use tests::writers::{self, Plan, READ_WAIT, Writers};
 
 use crate::cluster::{ClusterArguments, Cut, Moment, ensure_written};
+use crate::met::{Met, is_installing};
 
 const NODES: usize = 3;
 const WRITERS: usize = 6;
@@ -27,6 +28,8 @@ const HEAL_WAIT: Duration = Duration::from_secs(300);
 const SOME: u64 = 30;
 /// Appends that a node misses, some 6 MiB of them: more than its peers keep.
 const MISSED: u64 = 500;
+/// How often a node is left behind until a cut meets it while it is sent a snapshot; these are short.
+const MISSES_MAX: u64 = 5;
 
 /// A stream's entries, for each stream of a round.
 type Streams = Vec<Vec<Seen>>;
@@ -40,6 +43,12 @@ pub(crate) struct Life {
     /// The round before, as it was when it was judged.
     kept: Option<(u64, Streams)>,
     removed: Option<u64>,
+    /// Whether all nodes were ready once.
+    formed: bool,
+    /// Where the log of each node's last start begins, in bytes.
+    started: [usize; NODES],
+    /// What the last cuts met.
+    met: Met,
 }
 
 impl Life {
@@ -63,7 +72,13 @@ impl Life {
             }
         }
         let bytes_max = arguments.bytes_max;
-        Ok(Ok(Self { cluster, disks, bytes_max, kept: None, removed: None }))
+        let (formed, started, met) = (false, [0; NODES], Met::default());
+        Ok(Ok(Self { cluster, disks, bytes_max, kept: None, removed: None, formed, started, met }))
+    }
+
+    /// What the cuts of the last cycle met.
+    pub(crate) fn take_met(&mut self) -> Met {
+        std::mem::take(&mut self.met)
     }
 
     /// Snapshots that were installed so far, as the nodes' logs have them.
@@ -89,10 +104,12 @@ impl Life {
         let targets = self.targets(cut.all, entropy);
         match cut.moment {
             Moment::Forming => self.start(&[0, 1, 2])?,
-            Moment::Installing => self.miss(targets[0], &writers)?,
+            Moment::Installing => self.freeze_installing(&targets, &writers, entropy)?,
             _ => writers.wait_more(SOME, HEAL_WAIT)?,
         }
-        wait::pause(Duration::from_millis(entropy.below(1_500)));
+        if cut.moment != Moment::Installing {
+            wait::pause(Duration::from_millis(entropy.below(1_500)));
+        }
         self.cut(&targets)?;
         if !cut.all {
             wait::pause(Duration::from_millis(entropy.below(1_000)));
@@ -106,6 +123,7 @@ impl Life {
         writers.wait_more(SOME, HEAL_WAIT)?;
         let ops = writers.finish()?;
         self.cluster.wait_ready(HEAL_WAIT).with_context(|| self.cluster.describe())?;
+        self.formed = true;
         self.judge(&ops, round)
     }
 
@@ -141,6 +159,42 @@ impl Life {
         self.start(&[node])
     }
 
+    /// Leaves one of the nodes behind, and stops all of them while it is sent a snapshot.
+    fn freeze_installing(
+        &mut self,
+        targets: &[usize],
+        writers: &Writers,
+        entropy: &SeededEntropy,
+    ) -> Result<()> {
+        let place = usize::try_from(entropy.below(targets.len() as u64)).expect("few nodes");
+        let behind = targets[place];
+        for _ in 0..MISSES_MAX {
+            self.miss(behind, writers)?;
+            while self.wait_installing(behind)? {
+                wait::pause(Duration::from_millis(entropy.below(100)));
+                targets.iter().for_each(|node| self.cluster.nodes[*node].freeze());
+                if is_installing(&self.said(behind)) {
+                    return Ok(());
+                }
+                targets.iter().for_each(|node| self.cluster.nodes[*node].thaw());
+            }
+        }
+        bail!("node {} was sent no snapshot long enough to be cut", self.cluster.nodes[behind].id)
+    }
+
+    /// Waits until a node is sent a snapshot; false where it is ready without another one.
+    fn wait_installing(&mut self, node: usize) -> Result<bool> {
+        wait::until("a snapshot", HEAL_WAIT, || {
+            let comes = is_installing(&self.said(node));
+            if comes { Ok(true) } else { self.cluster.nodes[node].ready().map(|()| false) }
+        })
+    }
+
+    /// What a node said since its last start.
+    fn said(&self, node: usize) -> String {
+        self.cluster.nodes[node].log_text().split_off(self.started[node])
+    }
+
     /// All nodes, or one: half the time the one that leads most.
     fn targets(&self, all: bool, entropy: &SeededEntropy) -> Vec<usize> {
         if all {
@@ -152,12 +206,21 @@ impl Life {
     }
 
     fn start(&mut self, nodes: &[usize]) -> Result<()> {
-        nodes.iter().try_for_each(|node| self.cluster.nodes[*node].start())
+        nodes.iter().try_for_each(|&node| {
+            self.started[node] = self.cluster.nodes[node].log_text().len();
+            self.cluster.nodes[node].start()
+        })
     }
 
     /// The power goes for processors and disks alike, and comes back.
     fn cut(&mut self, nodes: &[usize]) -> Result<()> {
+        let forming = !self.formed && self.cluster.not_ready().is_some();
         nodes.iter().for_each(|node| self.cluster.nodes[*node].freeze());
+        self.met = self.met.or(Met { forming: forming.into(), ..Met::default() });
+        for &node in nodes {
+            let met = Met::look(&self.disks[node].dir().join("data"), &self.said(node));
+            self.met = self.met.or(met);
+        }
         nodes.iter().try_for_each(|node| self.disks[*node].cut())?;
         nodes.iter().for_each(|node| self.cluster.nodes[*node].kill());
         nodes.iter().try_for_each(|node| self.disks[*node].mount_again())

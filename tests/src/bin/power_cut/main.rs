@@ -15,22 +15,26 @@ mod cluster;
 mod expect;
 mod failing;
 mod life;
+mod met;
 mod model;
 mod place;
 mod recover;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base::{Entropy, SeededEntropy};
 use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::expect::{Expectation, Line};
+use crate::cluster::ensure_written;
+use crate::expect::{Expectation, Line, take_lines};
 use tests::mounted::{Mounted, ROOMY_BYTES, Skipped};
 
 /// Cuts the power under journal and store, and compares what is left with what was acknowledged.
@@ -48,7 +52,7 @@ enum Role {
     Cluster(cluster::ClusterArguments),
     /// Lets syncs of real nodes fail.
     Failing(failing::FailingArguments),
-    /// Churns until it is killed.
+    /// Churns until it is killed; an error ends it with a code of its own.
     Churn {
         dir: PathBuf,
         seed: u64,
@@ -103,7 +107,11 @@ impl Role {
             Role::Run(arguments) => run(&arguments),
             Role::Failing(arguments) => failing::run(&arguments),
             Role::Cluster(arguments) => cluster::run(&arguments),
-            Role::Churn { dir, seed, control } => churn::churn(&dir, seed, control),
+            Role::Churn { dir, seed, control } => {
+                let Err(error) = churn::churn(&dir, seed, control);
+                let _ = writeln!(std::io::stderr(), "churn: {error:#}");
+                Ok(ExitCode::from(churn::FAILED))
+            }
             Role::Recover { dir } => {
                 let mut expected = String::new();
                 std::io::stdin().read_to_string(&mut expected)?;
@@ -143,7 +151,12 @@ fn report(fs: &str, verdict: &Verdict, control: bool) -> bool {
         failures.len()
     ));
     failures.iter().for_each(|failure| say(&format!("  {failure}")));
-    failures.is_empty() != control
+    let written =
+        [*entries, *checkpoints].into_iter().try_for_each(|told| ensure_written(told).map(drop));
+    if let Err(error) = &written {
+        say(&format!("  {error}"));
+    }
+    written.is_ok() && failures.is_empty() != control
 }
 
 /// One file system, one data directory, many cuts.
@@ -206,10 +219,10 @@ fn churn_and_cut(
 ) -> Result<Told> {
     let seed = entropy.next_u64().to_string();
     let control = arguments.control.to_string();
+    let said = arguments.dir.join("churn.stderr");
     let mut child = role("churn", data, &[&seed, &control])
         .stdout(Stdio::piped())
-        // What sled says when its disk goes is of no interest.
-        .stderr(Stdio::null())
+        .stderr(File::create(&said)?)
         .spawn()?;
     let told = Arc::new(Mutex::new(Told { expectation, ..Told::default() }));
     let out = child.stdout.take().context("the child's pipe")?;
@@ -226,11 +239,13 @@ fn churn_and_cut(
         stop(&child)?;
         mounted.cut()
     });
-    // Ends the child in any case; then the pipe ends, and all that it told is known.
+    // A stopped child ends by this alone; then the pipe ends, and all that it told is known.
     child.kill()?;
-    child.wait()?;
-    reader.join().expect("the reader doesn't panic");
+    let status = child.wait()?;
+    let listened = reader.join().expect("the reader doesn't panic");
+    ensure_killed(status, &said)?;
     cut?;
+    listened?;
     mounted.mount_again()?;
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(std::mem::take(&mut *told))
@@ -241,17 +256,20 @@ fn stop(child: &Child) -> Result<()> {
     Ok(kill_process(pid.context("the child's id")?, Signal::STOP)?)
 }
 
+/// A child that ended by itself met an error: the cut found nobody at work.
+fn ensure_killed(status: ExitStatus, said: &Path) -> Result<()> {
+    let killed = status.signal() == Some(Signal::KILL.as_raw());
+    let said = std::fs::read_to_string(said).unwrap_or_default();
+    ensure!(killed, "the child ended before the cut, {status}, and said: {}", said.trim());
+    Ok(())
+}
+
 fn listen(
-    pipe: impl BufRead + Send + 'static,
+    pipe: BufReader<ChildStdout>,
     told: Arc<Mutex<Told>>,
-) -> std::thread::JoinHandle<()> {
+) -> std::thread::JoinHandle<Result<()>> {
     std::thread::spawn(move || {
-        // The last line may be cut off: then it was not told.
-        for line in pipe.lines().map_while(Result::ok) {
-            if let Ok(line) = line.parse() {
-                told.lock().unwrap_or_else(PoisonError::into_inner).take(line);
-            }
-        }
+        take_lines(pipe, |line| told.lock().unwrap_or_else(PoisonError::into_inner).take(line))
     })
 }
 
@@ -260,8 +278,8 @@ fn wait_until_ready(child: &mut Child, told: &Mutex<Told>) -> Result<()> {
         if told.lock().unwrap_or_else(PoisonError::into_inner).ready {
             return Ok(());
         }
-        if let Some(status) = child.try_wait()? {
-            bail!("the child ended before the cut: {status}");
+        if child.try_wait()?.is_some() {
+            bail!("the child was never ready");
         }
         std::thread::sleep(Duration::from_millis(10));
     }

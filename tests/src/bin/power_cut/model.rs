@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::ShardId;
 use bytes::Bytes;
+use tests::writers::filled;
 
 /// Shards under churn.
 pub(crate) const SHARDS: [ShardId; 4] = [ShardId(0), ShardId(1), ShardId(2), ShardId::META];
@@ -51,12 +52,12 @@ pub(crate) fn state(shard: ShardId, applied: u64) -> BTreeMap<Bytes, u64> {
 
 /// What the entry wrote into the state.
 pub(crate) fn value(shard: ShardId, index: u64) -> Bytes {
-    fill(mix(shard, index, 1), size(shard, index))
+    filled(mix(shard, index, 1), size(shard, index)).into()
 }
 
 /// What the journal holds for an entry of this term.
 pub(crate) fn payload(shard: ShardId, index: u64, term: u64) -> Bytes {
-    fill(mix(shard, index, 2 + term), size(shard, index))
+    filled(mix(shard, index, 2 + term), size(shard, index)).into()
 }
 
 /// 1 byte to 1 MiB, each power of two as often as the next.
@@ -86,18 +87,4 @@ fn mix(shard: ShardId, index: u64, what: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-fn fill(seed: u64, bytes: usize) -> Bytes {
-    // One page of numbers, again and again under another first word: quick to make, and no piece
-    // of it can be taken for another.
-    let word = |at: u64| seed.wrapping_add(at.wrapping_mul(0xa076_1d64_78bd_642f)).to_le_bytes();
-    let page: Vec<u8> = (1..512).flat_map(word).collect();
-    let mut filled = Vec::with_capacity(bytes + 4096);
-    while filled.len() < bytes {
-        filled.extend_from_slice(&(seed ^ filled.len() as u64).to_le_bytes());
-        filled.extend_from_slice(&page);
-    }
-    filled.truncate(bytes);
-    Bytes::from(filled)
 }

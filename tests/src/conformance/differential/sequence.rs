@@ -127,17 +127,17 @@ fn is_of_the_clock(id: &str) -> bool {
     ms.is_some_and(|ms| (1_577_836_800_000..2_208_988_800_000).contains(&ms))
 }
 
-/// The replies to all requests, on the lane's keys, which hold nothing before. Sent in pipelines that
-/// end where a request needs an id which has yet to be chosen.
+/// The reply to the removal of the lane's keys, then those to all requests, on these keys. Sent in
+/// pipelines that end where a request needs an id which has yet to be chosen.
 pub(super) fn ask(
     client: &mut Client,
     lane: usize,
     requests: &[Request],
 ) -> anyhow::Result<Vec<Value>> {
     let keys = ALL_KEYS.iter().map(|name| key(lane, name));
-    client.call(&["DEL".to_owned()].into_iter().chain(keys).collect::<Vec<_>>())?;
     let mut ids = Ids::default();
-    let mut replies = Vec::with_capacity(requests.len());
+    let mut replies = Vec::with_capacity(1 + requests.len());
+    replies.push(client.call(&["DEL".to_owned()].into_iter().chain(keys).collect::<Vec<_>>())?);
     let mut rest = requests;
     while !rest.is_empty() {
         let waits = |request: &Request| {
