@@ -10,6 +10,8 @@ use checker::history::{Final, Op, Outcome, Stream, What};
 
 /// Failovers that are shown one by one.
 const LONGEST_SHOWN: usize = 5;
+/// Where nothing but kills was done, 99 of 100 failovers are over before this.
+const FAILOVER_P99_LIMIT: Duration = Duration::from_secs(4);
 
 /// How long a stream waited for an acknowledgement, at most, from each fault of one kind until all
 /// was healed.
@@ -27,6 +29,8 @@ pub struct Verdict {
     /// Processes killed.
     pub kills: usize,
     pub kinds: BTreeMap<Kind, Waits>,
+    /// Faults whose failover has no time: no stream was acknowledged anything behind them.
+    pub unmeasured: usize,
     /// What the machine doesn't allow, and why.
     pub skipped: BTreeMap<Kind, String>,
     /// Calls of clients.
@@ -63,6 +67,7 @@ impl Verdict {
         verdict.longest_pause = longest_pause(&answers);
         let failovers = failovers(&answers, faults);
         verdict.failover = Waits::of(&failovers, |_| true);
+        verdict.unmeasured = faults.len() - failovers.len();
         for kind in Kind::ALL {
             let waits = Waits::of(&failovers, |done| done.fault.act.kind() == kind);
             if waits.faults > 0 {
@@ -95,9 +100,27 @@ impl Verdict {
         self.failover.faults
     }
 
-    /// Whether nothing is wrong and something was done.
+    /// Whether nothing is wrong, something was done, and kills alone were got over in time.
     pub fn is_good(&self) -> bool {
-        self.violations.is_empty() && self.acknowledged > 0
+        self.violations.is_empty() && self.acknowledged > 0 && self.is_quick() != Some(false)
+    }
+
+    /// Whether the failovers were short enough; none where more than kills was done: then their lengths say as much of
+    /// the other faults.
+    pub fn is_quick(&self) -> Option<bool> {
+        let only_kills = self.kinds.keys().all(|kind| *kind == Kind::Kill);
+        let was_killed = only_kills && self.kills > 0;
+        was_killed.then_some(self.unmeasured == 0 && self.failover.p99 < FAILOVER_P99_LIMIT)
+    }
+
+    /// The line about that.
+    fn failover_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(is_quick) = self.is_quick() else { return Ok(()) };
+        let required = format!("< {:.2}", FAILOVER_P99_LIMIT.as_secs_f64());
+        let measured = format!("{:.2}", self.failover.p99.as_secs_f64());
+        let verdict = if is_quick { "met" } else { "BROKEN" };
+        writeln!(f, "{:<32}{:>12}{:>10}{:>10}", "", "required", "measured", "verdict")?;
+        writeln!(f, "{:<32}{required:>12}{measured:>10}{verdict:>10}", "p99 of failover in s")
     }
 }
 
@@ -174,6 +197,7 @@ impl fmt::Display for Verdict {
         let rows = [
             ("kinds of faults skipped", self.skipped.len().to_string()),
             ("processes killed", self.kills.to_string()),
+            ("faults without an answer behind", self.unmeasured.to_string()),
             ("operations", self.operations.to_string()),
             ("appends acknowledged", self.acknowledged.to_string()),
             ("appends refused", self.refused.to_string()),
@@ -193,6 +217,7 @@ impl fmt::Display for Verdict {
         for (name, value) in rows {
             writeln!(f, "{name:<32}{value:>12}")?;
         }
+        self.failover_line(f)?;
         for (time, fault) in &self.failovers_longest {
             writeln!(f, "  {:.2} s after: {fault}", time.as_secs_f64())?;
         }
@@ -221,5 +246,41 @@ mod tests {
         assert_eq!(failovers(&answers, &[done]), [(at(790), done)]);
         let never = Done { at: at(10_000), healed: at(11_000), ..done };
         assert_eq!(failovers(&answers, &[never]), []);
+    }
+
+    /// Kills, each with a failover of so many milliseconds, in a verdict over nothing else.
+    fn of_kills(failovers_ms: &[u64], act: Act) -> Verdict {
+        let at = Duration::from_millis;
+        let (mut ops, mut faults, mut now) = (Vec::new(), Vec::new(), 0);
+        for wait in failovers_ms {
+            let fault = Fault { act, node: 0, leads: true, length: at(0) };
+            faults.push(Done { fault, at: at(now), healed: at(now + wait) });
+            now += wait;
+            let what = What::Add { value: now, once: None, outcome: Outcome::Ok((now, 0)) };
+            ops.push(Op { client: 0, stream: 0, call: at(now - 1), ret: at(now), what });
+            now += 2_000;
+        }
+        Verdict::new(&ops, &Final::default(), &faults, checker::Verdict::default())
+    }
+
+    #[test]
+    fn kills_alone_are_got_over_in_less_than_4_seconds_99_times_of_100() {
+        let mut failovers = vec![1_500; 299];
+        failovers.push(9_000);
+        let verdict = of_kills(&failovers, Act::Kill);
+        assert!(verdict.is_good() && verdict.failover.faults == 300, "{verdict}");
+        failovers.extend([4_000, 4_100, 4_200]);
+        let verdict = of_kills(&failovers, Act::Kill);
+        let line = "p99 of failover in s                  < 4.00      4.00    BROKEN";
+        assert!(!verdict.is_good() && verdict.to_string().contains(line), "{verdict}");
+        assert_eq!(of_kills(&failovers, Act::Pause).is_quick(), None);
+    }
+
+    #[test]
+    fn a_kill_behind_which_nothing_is_acknowledged_is_not_got_over() {
+        let mut verdict = of_kills(&[1_000, 1_000], Act::Kill);
+        assert_eq!(verdict.is_quick(), Some(true));
+        verdict.unmeasured = 1;
+        assert!(!verdict.is_good());
     }
 }
