@@ -63,7 +63,8 @@ pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|index| {
-            let client = load::Load::new(index, &addresses, plan.rate, Arc::clone(&stop));
+            let (rate, stop) = (plan.rate, Arc::clone(&stop));
+            let client = load::Load::new(index, plan.seed, &addresses, rate, stop);
             std::thread::spawn(move || client.run())
         })
         .collect();

@@ -42,7 +42,7 @@ fn drain(addresses: &[String], ops: &mut Vec<Op>) -> anyhow::Result<()> {
     for index in 0..CLIENTS {
         let mut client = Client::open(&addresses[index % addresses.len()])?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut load = Load::new(index, addresses, 1, stop);
+        let mut load = Load::new(index, 0, addresses, 1, stop);
         for (stream, new) in (0..STREAMS).flat_map(|stream| [(stream, false), (stream, true)]) {
             loop {
                 let entries = load.deliver(&mut client, stream, new)?;

@@ -58,6 +58,7 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn new(
         index: usize,
+        seed: u64,
         addresses: &[String],
         rate: u32,
         stop: Arc<AtomicBool>,
@@ -68,7 +69,7 @@ impl Load {
             detour: 0,
             rate,
             stop,
-            entropy: SeededEntropy::new(index as u64 + 1),
+            entropy: SeededEntropy::new((seed << 8) + index as u64),
             counter: 0,
             ops: Vec::new(),
         }
