@@ -201,6 +201,19 @@ pub fn read_all(
     (0..STREAMS).map(&mut read).collect()
 }
 
+/// A stream of a round as a node answers it at once.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_stream(
+    address: &str,
+    round: u64,
+    stream: Stream,
+    bytes_max: u64,
+) -> Result<Vec<Seen>> {
+    read(&mut Client::open(address)?, &key(round, stream), bytes_max)
+}
+
 /// Said where no leader was known in time.
 const NOTHING_DONE: &str = "nothing was done";
 
