@@ -114,7 +114,7 @@ fn inject(
         stage.inject(&fault).with_context(|| fault.to_string())?;
         heal(&mut stage.cluster, tell).with_context(|| format!("after: {fault}"))?;
         faults.push(Done { fault, at, healed: wait::now() });
-        kills += fault.act.kills(stage.cluster.nodes.len());
+        kills += fault.kills(stage.cluster.nodes.len());
     }
 }
 

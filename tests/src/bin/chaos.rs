@@ -15,9 +15,10 @@ use tests::wait;
 /// Do to a cluster what machines and networks do, under load, and check everything that clients saw.
 ///
 /// It starts a cluster of three nodes of its own, as `weir dev` does, with ports and a directory of
-/// its own: one that runs already, `weir dev` or not, is never touched. Eight clients append, read,
-/// read for a group and acknowledge through all nodes, while one fault after the other happens, two
-/// seconds after the last one has healed; half of them hit the leader. Then everything is read
+/// its own: one that runs already, `weir dev` or not, is never touched. Eight clients append, some of it
+/// again under the same ids, read, read for groups, take over and acknowledge through all nodes, while one
+/// fault after the other happens, two seconds after the last one has healed; half of them hit the leader.
+/// Now and then another node is killed in the middle of one, where a majority is left. Then everything is read
 /// through every node and compared with what was acknowledged.
 ///
 /// Partitions need root and iptables, clocks libfaketime, failing and slow disks root or strace, full
@@ -40,6 +41,9 @@ struct Args {
     /// Appends a second that each of the 8 clients offers at most.
     #[arg(long, value_name = "RATE", default_value_t = 300)]
     rate: u32,
+    /// Nodes of the cluster. With five, a node is also killed while another is cut off or stopped.
+    #[arg(long, value_name = "NODES", default_value_t = 3)]
+    nodes: u64,
     /// Shards of the cluster.
     #[arg(long, value_name = "SHARDS", default_value_t = 8)]
     shards: u16,
@@ -61,7 +65,12 @@ fn main() -> anyhow::Result<()> {
         kills: args.kills,
         kinds,
         seed,
-        options: Options { shards: args.shards, ..Options::default() },
+        options: Options {
+            nodes: args.nodes,
+            forming: args.nodes,
+            shards: args.shards,
+            extra: String::new(),
+        },
         rate: args.rate,
     };
     let began = wait::now();

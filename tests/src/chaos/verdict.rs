@@ -59,7 +59,7 @@ impl Verdict {
         let checker::Verdict { violations, windows } = checked;
         let mut verdict = Self { windows, operations: ops.len(), ..Self::default() };
         let nodes = end.entries.len();
-        verdict.kills = faults.iter().map(|done| done.fault.act.kills(nodes)).sum();
+        verdict.kills = faults.iter().map(|done| done.fault.kills(nodes)).sum();
         ops.iter().for_each(|op| verdict.count(op));
         let count = |check| violations.iter().filter(|found| found.check == check).count();
         (verdict.lost, verdict.doubled) = (count(3), count(5));
@@ -241,7 +241,7 @@ mod tests {
         let streams = [times(&[100, 900, 1_010, 1_800, 1_850, 9_000]), times(&[990, 1_200, 1_300])];
         let answers = streams.into_iter().enumerate().collect();
         let length = at(0);
-        let fault = Fault { act: Act::FailSync, node: 0, leads: false, length };
+        let fault = Fault { act: Act::FailSync, node: 0, leads: false, length, killed: None };
         let done = Done { fault, at: at(1_000), healed: at(1_830) };
         assert_eq!(failovers(&answers, &[done]), [(at(790), done)]);
         let never = Done { at: at(10_000), healed: at(11_000), ..done };
@@ -253,7 +253,7 @@ mod tests {
         let at = Duration::from_millis;
         let (mut ops, mut faults, mut now) = (Vec::new(), Vec::new(), 0);
         for wait in failovers_ms {
-            let fault = Fault { act, node: 0, leads: true, length: at(0) };
+            let fault = Fault { act, node: 0, leads: true, length: at(0), killed: None };
             faults.push(Done { fault, at: at(now), healed: at(now + wait) });
             now += wait;
             let what = What::Add { value: now, once: None, outcome: Outcome::Ok((now, 0)) };
