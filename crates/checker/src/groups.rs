@@ -23,10 +23,11 @@ pub(super) fn check(
     claims_hold(stream, ops, found);
     acknowledged_stays(stream, ops, pending, found);
     acknowledged_once(stream, ops, found);
-    pending_stays(stream, ops, pending, removals, found);
+    pending_stays(stream, ops, &deliveries, pending, removals, found);
     never_back(stream, ops, found);
 }
 
+/// What was given to somebody who heard of it, as new, again, or by a claim.
 struct Deliveries {
     any: bool,
     ids: BTreeSet<Id>,
@@ -37,9 +38,13 @@ impl Deliveries {
         let mut ids = BTreeSet::new();
         let mut any = false;
         for op in ops {
-            if let What::Deliver { entries, .. } = &op.what {
-                any = true;
-                ids.extend(entries.iter().map(|(id, _)| *id));
+            match &op.what {
+                What::Deliver { entries, .. } => {
+                    any = true;
+                    ids.extend(entries.iter().map(|(id, _)| *id));
+                }
+                What::Claim { ids: taken, outcome: Outcome::Ok(()), .. } => ids.extend(taken),
+                _ => {}
             }
         }
         Self { any, ids }
@@ -65,8 +70,9 @@ fn at_least_once(
 /// own, or it took it over.
 fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
     let mut first: BTreeMap<Id, usize> = BTreeMap::new();
-    // From when on a consumer may have had an entry.
+    // From when on a consumer may have had an entry; and any entry.
     let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
+    let mut had_any: BTreeMap<usize, Duration> = BTreeMap::new();
     let mut has = |id: Id, consumer: usize, from: Duration| {
         let had = had.entry((id, consumer)).or_insert(from);
         *had = (*had).min(from);
@@ -87,6 +93,10 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
             }
             What::Claim { consumer, ids, outcome } if outcome.is_possible() => {
                 ids.iter().for_each(|id| has(*id, *consumer, op.call));
+                if is_of_any(ids, outcome) {
+                    let from = had_any.entry(*consumer).or_insert(op.call);
+                    *from = (*from).min(op.call);
+                }
             }
             _ => {}
         }
@@ -96,7 +106,8 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
         for (id, _) in entries {
             // Where nobody heard that it was new for them, it was for the first who has it.
             let owner = first.entry(*id).or_insert(*consumer);
-            let claimed = had.get(&(*id, *consumer)).is_some_and(|from| *from <= op.ret);
+            let since = [had.get(&(*id, *consumer)), had_any.get(consumer)];
+            let claimed = since.into_iter().flatten().any(|from| *from <= op.ret);
             if owner != consumer && !claimed {
                 found.add(10, || {
                     format!("stream {stream}: {id:?} was given to {consumer}, who never had it")
@@ -106,13 +117,22 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
     }
 }
 
+/// Whether a consumer may have taken over any entry.
+fn is_of_any(ids: &[Id], outcome: &Outcome<()>) -> bool {
+    ids.is_empty() && *outcome == Outcome::Unknown
+}
+
 /// 10: what a consumer is given again, no other has surely taken over since it came to have it.
 fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     // Until when a consumer may have come to have an entry; and what was surely taken over.
     let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
+    let mut had_any: BTreeSet<usize> = BTreeSet::new();
     let mut taken: BTreeMap<Id, Vec<(usize, Duration, Duration)>> = BTreeMap::new();
     for op in ops {
         let What::Claim { consumer, ids, outcome } = &op.what else { continue };
+        if is_of_any(ids, outcome) {
+            had_any.insert(*consumer);
+        }
         for id in ids.iter().filter(|_| outcome.is_possible()) {
             let until = if outcome.is_done() { op.ret } else { Duration::MAX };
             let had = had.entry((*id, *consumer)).or_default();
@@ -124,7 +144,9 @@ fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     }
     for op in ops {
         let What::Deliver { consumer, new: false, entries } = &op.what else { continue };
-        for (id, _) in entries {
+        // At any time after it was asked.
+        let is_told = !had_any.contains(consumer);
+        for (id, _) in entries.iter().filter(|_| is_told) {
             // Whoever was given it as new was so before anybody could take it over.
             let mine = had.get(&(*id, *consumer)).copied().unwrap_or_default();
             let others = taken.get(id).into_iter().flatten().filter(|(who, ..)| who != consumer);
@@ -212,16 +234,12 @@ fn acknowledged_once(stream: Stream, ops: &[&Op], found: &mut Found) {
 fn pending_stays(
     stream: Stream,
     ops: &[&Op],
+    deliveries: &Deliveries,
     pending: &[Id],
     removals: &Removals,
     found: &mut Found,
 ) {
-    let mut left: BTreeSet<Id> = BTreeSet::new();
-    for op in ops {
-        if let What::Deliver { entries, .. } = &op.what {
-            left.extend(entries.iter().map(|(id, _)| *id));
-        }
-    }
+    let mut left = deliveries.ids.clone();
     for op in ops {
         if let What::Ack { ids, outcome, .. } = &op.what
             && outcome.is_possible()

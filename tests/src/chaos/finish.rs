@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::load::{GROUP, Load, entries_of, key};
+use anyhow::Context;
+
+use super::load::{GROUP, Load, entries_of, ids_of, key};
 use super::{CLIENTS, STREAMS};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::wait;
 use checker::history::{Final, Id, Op, Seen, Stream};
+use checker::replies::pending_of;
 
 /// Entries read at a time.
 const PAGE: usize = 5_000;
@@ -49,7 +52,7 @@ fn drain(addresses: &[String], ops: &mut Vec<Op>) -> anyhow::Result<()> {
                 if entries.is_empty() {
                     break;
                 }
-                load.acknowledge(&mut client, stream, &entries)?;
+                load.acknowledge(&mut client, stream, &ids_of(&entries))?;
             }
         }
         ops.extend(load.take_ops());
@@ -76,9 +79,5 @@ fn pending(client: &mut Client, stream: Stream) -> anyhow::Result<Vec<Id>> {
     let count = PAGE.to_string();
     let reply = client.call(&["XPENDING", &key(stream), GROUP, "-", "+", &count])?;
     anyhow::ensure!(reply.as_error().is_none(), "{reply}");
-    let id = |line: &resp::Value| {
-        let (ms, seq) = line.as_items()?.first()?.as_text()?.split_once('-')?;
-        Some((ms.parse().ok()?, seq.parse().ok()?))
-    };
-    Ok(reply.as_items().unwrap_or_default().iter().filter_map(id).collect())
+    pending_of(&reply).with_context(|| format!("lines about what is pending: {reply}"))
 }

@@ -1,12 +1,12 @@
 //! What a run came to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use super::fault::{Done, Kind};
 use checker::Violation;
-use checker::history::{Final, Op, Outcome, Stream, What};
+use checker::history::{Final, Once, Op, Outcome, Stream, What};
 
 /// Failovers that are shown one by one.
 const LONGEST_SHOWN: usize = 5;
@@ -40,6 +40,10 @@ pub struct Verdict {
     pub refused: usize,
     pub delivered: usize,
     pub acknowledged_deliveries: usize,
+    /// Appends that were asked again under their ids.
+    pub asked_again: usize,
+    /// Pending entries that a consumer took over.
+    pub taken_over: usize,
     pub lost: usize,
     pub doubled: usize,
     /// Longest time in which a stream that was appended to acknowledged nothing.
@@ -61,6 +65,7 @@ impl Verdict {
         let nodes = end.entries.len();
         verdict.kills = faults.iter().map(|done| done.fault.kills(nodes)).sum();
         ops.iter().for_each(|op| verdict.count(op));
+        verdict.asked_again = asked_again(ops);
         let count = |check| violations.iter().filter(|found| found.check == check).count();
         (verdict.lost, verdict.doubled) = (count(3), count(5));
         let answers = answers(ops);
@@ -91,6 +96,7 @@ impl Verdict {
             What::Ack { outcome: Outcome::Ok(count), .. } => {
                 self.acknowledged_deliveries += usize::try_from(*count).unwrap_or(0);
             }
+            What::Claim { ids, outcome: Outcome::Ok(()), .. } => self.taken_over += ids.len(),
             _ => {}
         }
     }
@@ -142,6 +148,13 @@ impl fmt::Display for Waits {
         let [p50, p99, max] = [self.p50, self.p99, self.max].map(|time| time.as_secs_f64());
         write!(f, "{:>12}{p50:>10.2}{p99:>10.2}{max:>10.2}", self.faults)
     }
+}
+
+/// How many appends under an id are not the first of theirs.
+fn asked_again(ops: &[Op]) -> usize {
+    let once = |op: &Op| if let What::Add { once, .. } = op.what { once } else { None };
+    let asked: Vec<Once> = ops.iter().filter_map(once).collect();
+    asked.len() - asked.iter().collect::<BTreeSet<_>>().len()
 }
 
 /// When each stream acknowledged appends, in order.
@@ -202,8 +215,10 @@ impl fmt::Display for Verdict {
             ("appends acknowledged", self.acknowledged.to_string()),
             ("appends refused", self.refused.to_string()),
             ("appends of unknown outcome", self.unknown.to_string()),
+            ("appends asked again", self.asked_again.to_string()),
             ("entries delivered", self.delivered.to_string()),
             ("deliveries acknowledged", self.acknowledged_deliveries.to_string()),
+            ("entries taken over", self.taken_over.to_string()),
             ("lost", self.lost.to_string()),
             ("doubled", self.doubled.to_string()),
             ("out of order", count(2).to_string()),
