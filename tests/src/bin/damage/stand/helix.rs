@@ -18,8 +18,12 @@ use super::{
 use crate::say;
 use crate::spoil;
 
-/// What all three have damaged, by the number of the case.
-const COMMON: [Option<&str>; 3] = [None, Some("journal segment"), Some("store/db")];
+/// What all three have damaged, by the number of the case, and how that is called.
+const MODES: [(&str, Option<&str>); 3] = [
+    ("helix", None),
+    ("three journals", Some("journal segment")),
+    ("three stores", Some("store/db")),
+];
 /// With all three damaged a node may wait for ever.
 const DECIDE_WAIT: Duration = Duration::from_secs(12);
 /// Who says to start again is looked for so often.
@@ -88,9 +92,8 @@ impl Stand {
     ) -> Result<()> {
         let last = self.write(CASE_APPENDS)?;
         self.cluster.stop()?;
-        let common = COMMON[usize::try_from(number % 3).expect("of three")];
+        let (mode, common) = MODES[usize::try_from(number % 3).expect("of three")];
         let cases = self.spoil_all(common, entropy)?;
-        let mode = common.map_or("helix".to_owned(), |kind| format!("helix, each a {kind}"));
         let owed = Owed::of(&cases);
         let (outcomes, judged) = self.play_all(&cases, owed, &last);
         let damage: Vec<_> = cases.iter().flatten().map(|case| case.spoilt.to_string()).collect();
@@ -103,7 +106,7 @@ impl Stand {
             *tallies.entry((format!("{mode}: {}", case.name()), outcome)).or_default() += 1;
         }
         match judged {
-            Ok(()) => *self.owed.entry((mode, owed)).or_default() += 1,
+            Ok(()) => *self.owed.entry((mode.to_owned(), owed)).or_default() += 1,
             Err(error) => {
                 say(&format!("WRONG ({owed:?} was owed): {}: {error:#}", damage.join(", ")));
                 *tallies.entry((format!("{mode}: all nodes"), Outcome::Violated)).or_default() += 1;
