@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::load::{GROUP, Load, entries_of, ids_of, key};
+use super::load::{GROUP, GROUPED, Load, THINNED, entries_of, ids_of, key};
 use super::{CLIENTS, STREAMS};
 use crate::client::Client;
 use crate::cluster::Cluster;
@@ -34,7 +34,10 @@ pub(super) fn read_all(
     }
     let mut client = Client::open(&addresses[0])?;
     for stream in 0..STREAMS {
-        end.pending.push(pending(&mut client, stream)?);
+        end.pending.push(match stream {
+            THINNED => Vec::new(),
+            _ => pending(&mut client, stream)?,
+        });
     }
     end.hashes = wait::until("the replicas to be level", EQUAL_WAIT, || cluster.state_hashes())?;
     Ok(end)
@@ -46,7 +49,7 @@ fn drain(addresses: &[String], ops: &mut Vec<Op>) -> anyhow::Result<()> {
         let mut client = Client::open(&addresses[index % addresses.len()])?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut load = Load::new(index, 0, addresses, 1, stop);
-        for (stream, new) in (0..STREAMS).flat_map(|stream| [(stream, false), (stream, true)]) {
+        for (stream, new) in GROUPED.flat_map(|stream| [(stream, false), (stream, true)]) {
             loop {
                 let entries = load.deliver(&mut client, stream, new)?;
                 if entries.is_empty() {

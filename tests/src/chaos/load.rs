@@ -1,7 +1,8 @@
-//! One client of the load: appends, in pipelines and under ids of its own, reads, and is a consumer of the groups; it
-//! writes down what it sent and what it was told. Never sends an append twice that has no id of its own.
+//! One client of the load: appends, in pipelines and under ids of its own, reads, removes, and is a consumer of the
+//! groups; it writes down what it sent and what it was told. Never sends an append twice that has no id of its own.
 
 mod consumer;
+mod thinner;
 
 use std::io;
 use std::sync::Arc;
@@ -33,6 +34,10 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// node that lives.
 const HOME_AFTER: Duration = Duration::from_secs(1);
 
+/// The stream that loses entries on purpose; all others have a group.
+pub(super) const THINNED: Stream = STREAMS - 1;
+pub(super) const GROUPED: std::ops::Range<Stream> = 0..THINNED;
+
 /// The key of a stream.
 pub(super) fn key(stream: Stream) -> String {
     format!("chaos:{stream}")
@@ -40,7 +45,7 @@ pub(super) fn key(stream: Stream) -> String {
 
 pub(super) fn make_groups(address: &str) -> anyhow::Result<()> {
     let mut client = Client::open(address)?;
-    for stream in 0..STREAMS {
+    for stream in GROUPED {
         let reply = client.call(&["XGROUP", "CREATE", &key(stream), GROUP, "0", "MKSTREAM"])?;
         let there = reply.as_error().is_none_or(|error| error.starts_with("BUSYGROUP"));
         anyhow::ensure!(there, "{reply}");
@@ -118,10 +123,13 @@ impl Load {
         while !self.stop.load(Ordering::SeqCst) && (self.detour == 0 || wait::now() < until) {
             let stream = self.below(STREAMS as u64);
             let began = wait::now();
+            let thinned = stream == THINNED;
             let appended = match self.entropy.below(20) {
                 0..=9 => self.append(client, stream)?,
                 10 | 11 => self.produce(client, stream)?,
+                19 if thinned => self.thin(client, stream).map(|()| 0)?,
                 12 | 13 => self.read_tail(client, stream).map(|()| 0)?,
+                14.. if thinned => self.read_tail(client, stream).map(|()| 0)?,
                 14 => self.look_at_group(client, stream).map(|()| 0)?,
                 15 => self.claim(client, stream).map(|()| 0)?,
                 _ => self.consume(client, stream).map(|()| 0)?,

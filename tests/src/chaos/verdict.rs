@@ -44,6 +44,8 @@ pub struct Verdict {
     pub asked_again: usize,
     /// Pending entries that a consumer took over.
     pub taken_over: usize,
+    /// Entries that were trimmed or deleted.
+    pub removed: usize,
     pub lost: usize,
     pub doubled: usize,
     /// Longest time in which a stream that was appended to acknowledged nothing.
@@ -95,6 +97,10 @@ impl Verdict {
             What::Deliver { entries, .. } => self.delivered += entries.len(),
             What::Ack { outcome: Outcome::Ok(count), .. } => {
                 self.acknowledged_deliveries += usize::try_from(*count).unwrap_or(0);
+            }
+            What::Trim { outcome: Outcome::Ok(count), .. }
+            | What::Delete { outcome: Outcome::Ok(count), .. } => {
+                self.removed += usize::try_from(*count).unwrap_or(0);
             }
             What::Claim { ids, outcome: Outcome::Ok(()), .. } => self.taken_over += ids.len(),
             _ => {}
@@ -219,6 +225,7 @@ impl fmt::Display for Verdict {
             ("entries delivered", self.delivered.to_string()),
             ("deliveries acknowledged", self.acknowledged_deliveries.to_string()),
             ("entries taken over", self.taken_over.to_string()),
+            ("entries removed", self.removed.to_string()),
             ("lost", self.lost.to_string()),
             ("doubled", self.doubled.to_string()),
             ("out of order", count(2).to_string()),
