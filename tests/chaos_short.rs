@@ -24,4 +24,7 @@ fn nothing_is_lost_doubled_reordered_or_brought_back() {
     println!("{verdict}");
     assert!(verdict.is_good());
     assert!(verdict.faults() > 0, "no fault happened");
+    assert!(verdict.asked_again > 0, "no append was asked again");
+    assert!(verdict.taken_over > 0, "no pending entry was taken over");
+    assert!(verdict.removed > 0, "no entry was removed");
 }

@@ -150,4 +150,27 @@ mod tests {
         assert_eq!(run(&args).unwrap_err().exit_code(), 1);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
+
+    #[test]
+    fn a_shard_that_lost_its_checkpoint_is_named_beside_one_that_is_damaged() {
+        let report = |shard, damage_count| store::ShardReport {
+            shard: ShardId(shard),
+            root: None,
+            parts_count: 0,
+            parts_bytes: 0,
+            damage: Vec::new(),
+            damage_count,
+            orphans_count: 0,
+        };
+        let shards = vec![report(1, 1), report(2, 0)];
+        let stored = store::Report { shards, unreadable: None };
+        let mut marks = Marks::default();
+        for shard in [1, 2] {
+            marks.checkpoints.insert(ShardId(shard), journal::LogId { term: 3, index: 40 });
+        }
+        let mut damage = Vec::new();
+        check_checkpoints(&marks, &Logs::new(), &stored, &mut damage);
+        let [one] = damage.as_slice() else { panic!("{damage:?}") };
+        assert!(one.starts_with("shard 2: the store was at a checkpoint and lost it"), "{one}");
+    }
 }
