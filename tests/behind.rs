@@ -14,6 +14,7 @@ use tests::client::Client;
 use tests::cluster::{Cluster, Node, Options, READY_WAIT, Seat, edit};
 use tests::machine::proxy::{Proxy, Rule};
 use tests::machine::syscalls::{self, Injected};
+use tests::skips;
 use tests::wait;
 
 /// Checkpoints are made and the beginning of the journal goes before long.
@@ -273,7 +274,7 @@ fn openraft_2116_groups_into_which_snapshots_are_installed_under_load_live_or_co
 #[test]
 fn a_slow_follower_that_lives_does_not_grow_its_leaders_memory() {
     if !is_long() {
-        println!("SKIPPED: a slow follower takes 5 minutes: WEIR_TEST_LONG=1");
+        skips::skip("a slow follower takes 5 minutes: WEIR_TEST_LONG=1");
         return;
     }
     let length = Duration::from_secs(300);
@@ -329,7 +330,7 @@ const RESIDENT_MAX: u64 = 250_000_000;
 #[test]
 fn a_leader_that_can_not_commit_hands_over_within_15_seconds() {
     if let Err(why) = syscalls::check() {
-        println!("SKIPPED: {why}: a leader whose disk takes nothing is not tested");
+        skips::skip(&format!("a leader whose disk takes nothing: {why}"));
         return;
     }
     let mut cluster = Cluster::start(&one_shard("")).unwrap();

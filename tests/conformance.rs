@@ -6,6 +6,7 @@ use std::path::Path;
 use tests::cluster::{Cluster, Options};
 use tests::conformance::suites::SUITES;
 use tests::conformance::{Kind, Server, differential, golden};
+use tests::skips;
 
 #[test]
 fn recorded_replies_are_given_in_both_protocols_through_every_node() {
@@ -21,7 +22,7 @@ fn twenty_thousand_random_commands_are_answered_as_by_redis_and_valkey() {
     let mut servers = vec![Server::start(Kind::Redis).unwrap()];
     match Kind::Valkey.program() {
         Some(_) => servers.push(Server::start(Kind::Valkey).unwrap()),
-        None => println!("NOT COMPARED with Valkey: WEIR_TEST_VALKEY names no program"),
+        None => skips::skip("Valkey beside Weir: WEIR_TEST_VALKEY names no program"),
     }
     let verdict = differential::run(&cluster, &servers, 1, 20_000, drop).unwrap();
     let shown: String = verdict.differences.iter().map(ToString::to_string).collect();
@@ -32,7 +33,9 @@ fn twenty_thousand_random_commands_are_answered_as_by_redis_and_valkey() {
 #[test]
 fn what_redis_py_publishes_as_its_tests_of_streams_passes_as_listed() {
     let Some(dir) = std::env::var_os("WEIR_TEST_SUITES") else {
-        println!("NOT RUN: WEIR_TEST_SUITES names no directory; `scripts/test tools` makes one");
+        skips::skip(
+            "redis-py's tests: WEIR_TEST_SUITES names no directory; `scripts/test tools` makes one",
+        );
         return;
     };
     let suite = SUITES.iter().find(|suite| suite.name == "redis-py").unwrap();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use resp::Value;
 use tests::client::Client;
 use tests::cluster::{Cluster, Options, READY_WAIT};
+use tests::skips;
 use tests::wait;
 
 /// Room for the ballast, some segments and a little more.
@@ -102,7 +103,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn without_room_on_a_majority_appends_are_refused_everywhere_and_what_frees_space_goes_on() {
     let Some((cluster, mounts)) = cluster_on_small_disks(2) else {
-        println!("SKIPPED: {SKIPPED}");
+        skips::skip(SKIPPED);
         return;
     };
     let mut clients = clients(&cluster);
@@ -143,7 +144,7 @@ fn without_room_on_a_majority_appends_are_refused_everywhere_and_what_frees_spac
 #[test]
 fn one_full_disk_refuses_the_appends_of_the_shards_that_it_leads() {
     let Some((cluster, mounts)) = cluster_on_small_disks(1) else {
-        println!("SKIPPED: {SKIPPED}");
+        skips::skip(SKIPPED);
         return;
     };
     // Leaders are spread over the nodes, so that the first one comes to lead one shard of three.

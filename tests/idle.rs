@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tests::client::Client;
 use tests::cluster::{Cluster, Options};
+use tests::skips;
 use tests::wait;
 
 const CONNECTIONS: usize = 9_000;
@@ -57,9 +58,7 @@ fn median(client: &mut Client) -> Duration {
 #[test]
 fn nine_thousand_idle_connections_cost_little_and_others_nothing() {
     if !raise_descriptors() {
-        println!(
-            "SKIPPED: {CONNECTIONS} descriptors are not allowed here, idle connections are not tested"
-        );
+        skips::skip(&format!("idle connections: {CONNECTIONS} descriptors are not allowed here"));
         return;
     }
     let extra = format!("[limits]\nconnections_max = {}\n", CONNECTIONS + 10);

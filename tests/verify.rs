@@ -93,6 +93,15 @@ fn verify_finds_a_flipped_bit_in_journal_and_store_and_changes_nothing() {
     assert!(error.contains(LOST), "{error}");
     std::fs::rename(&aside, dir.join("store")).unwrap();
 
+    for name in ["witness", "identity"] {
+        let aside = dir.with_extension(name);
+        std::fs::rename(dir.join(name), &aside).unwrap();
+        let (code, said, error) = verify(&dir);
+        let words = format!("{} is missing although ", dir.join(name).display());
+        assert!(code == Some(2) && error.contains(&words), "{said}{error}");
+        std::fs::rename(&aside, dir.join(name)).unwrap();
+    }
+
     assert!(files(&dir) == before, "verifying changed something");
     cluster.nodes.iter_mut().for_each(|node| node.start().unwrap());
     cluster.wait_ready(READY_WAIT).unwrap();

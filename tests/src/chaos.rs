@@ -63,7 +63,8 @@ pub fn run(plan: &Plan, tell: impl Fn(&str)) -> anyhow::Result<Verdict> {
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|index| {
-            let client = load::Load::new(index, &addresses, plan.rate, Arc::clone(&stop));
+            let (rate, stop) = (plan.rate, Arc::clone(&stop));
+            let client = load::Load::new(index, plan.seed, &addresses, rate, stop);
             std::thread::spawn(move || client.run())
         })
         .collect();
@@ -113,7 +114,7 @@ fn inject(
         stage.inject(&fault).with_context(|| fault.to_string())?;
         heal(&mut stage.cluster, tell).with_context(|| format!("after: {fault}"))?;
         faults.push(Done { fault, at, healed: wait::now() });
-        kills += fault.act.kills(stage.cluster.nodes.len());
+        kills += fault.kills(stage.cluster.nodes.len());
     }
 }
 

@@ -10,6 +10,7 @@ pub mod machine;
 pub mod mounted;
 pub mod overload;
 pub mod redis;
+pub mod skips;
 pub mod soak;
 pub mod speed;
 pub mod wait;

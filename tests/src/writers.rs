@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use base::{Entropy, SeededEntropy};
 use bytes::BytesMut;
-use checker::history::{Final, Id, Op, Outcome, Seen, Stream, What};
+use checker::history::{Final, Op, Seen, Stream, What};
+use checker::replies::{id_of, judge};
 use resp::{Value, write_request};
 
 use crate::client::Client;
@@ -152,21 +153,12 @@ impl Writer {
                 Some(_) => None,
                 None => client.reply().map_err(|error| broken = Some(error)).ok(),
             };
-            let outcome = reply.as_ref().map_or(Outcome::Unknown, judge);
+            let outcome = judge(reply.as_ref(), id_of);
             self.acknowledged.fetch_add(u64::from(outcome.is_done()), Ordering::SeqCst);
             let what = What::Add { value, once: None, outcome };
             self.ops.push(Op { client: self.index, stream, call, ret: wait::now(), what });
         }
         broken.map_or(Ok(()), Err)
-    }
-}
-
-/// What a reply to an append says. Only these errors promise that nothing happened.
-fn judge(reply: &Value) -> Outcome<Id> {
-    match (reply.as_error(), id_of(reply)) {
-        (None, Some(id)) => Outcome::Ok(id),
-        (Some(error), _) if !error.starts_with("UNKNOWN") => Outcome::Fail,
-        _ => Outcome::Unknown,
     }
 }
 
@@ -201,6 +193,14 @@ pub fn read_all(
     (0..STREAMS).map(&mut read).collect()
 }
 
+/// A stream of a round as a node answers it at once.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_stream(address: &str, round: u64, stream: Stream, bytes_max: u64) -> Result<Vec<Seen>> {
+    read(&mut Client::open(address)?, &key(round, stream), bytes_max)
+}
+
 /// Said where no leader was known in time.
 const NOTHING_DONE: &str = "nothing was done";
 
@@ -233,11 +233,6 @@ fn seen(entry: &Value, bytes_max: u64) -> Option<Seen> {
         && w.as_text() == Some("w")
         && found.as_bytes()?.as_ref() == with(value, bytes_max);
     whole.then_some((id_of(id)?, value))
-}
-
-fn id_of(value: &Value) -> Option<Id> {
-    let (ms, seq) = value.as_text()?.split_once('-')?;
-    Some((ms.parse().ok()?, seq.parse().ok()?))
 }
 
 /// What is written with a value.

@@ -51,9 +51,8 @@ fn at_least_once(stream: Stream, ops: &[&Op], last: &[Seen], pending: &[Id], fou
 /// own, or it took it over.
 fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
     let mut first: BTreeMap<Id, usize> = BTreeMap::new();
-    // From when on a consumer may have had an entry.
+    // From when on a consumer may have had an entry; and any entry.
     let mut had: BTreeMap<(Id, usize), Duration> = BTreeMap::new();
-    // From when on it may have had any.
     let mut had_any: BTreeMap<usize, Duration> = BTreeMap::new();
     let mut has = |id: Id, consumer: usize, from: Duration| {
         let had = had.entry((id, consumer)).or_insert(from);
@@ -73,12 +72,12 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
                     }
                 }
             }
-            What::Claim { consumer, ids, outcome: Outcome::Unknown } if ids.is_empty() => {
-                let from = had_any.entry(*consumer).or_insert(op.call);
-                *from = (*from).min(op.call);
-            }
             What::Claim { consumer, ids, outcome } if outcome.is_possible() => {
                 ids.iter().for_each(|id| has(*id, *consumer, op.call));
+                if is_of_any(ids, outcome) {
+                    let from = had_any.entry(*consumer).or_insert(op.call);
+                    *from = (*from).min(op.call);
+                }
             }
             _ => {}
         }
@@ -99,6 +98,11 @@ fn no_double_delivery(stream: Stream, ops: &[&Op], found: &mut Found) {
     }
 }
 
+/// Whether a consumer may have taken over any entry.
+fn is_of_any(ids: &[Id], outcome: &Outcome<()>) -> bool {
+    ids.is_empty() && *outcome == Outcome::Unknown
+}
+
 /// 10: what a consumer is given again, no other has surely taken over since it came to have it.
 fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     // Until when a consumer may have come to have an entry; and what was surely taken over.
@@ -108,7 +112,7 @@ fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     let mut had_any: BTreeSet<usize> = BTreeSet::new();
     for op in ops {
         let What::Claim { consumer, ids, outcome } = &op.what else { continue };
-        if ids.is_empty() && !outcome.is_done() {
+        if is_of_any(ids, outcome) {
             had_any.insert(*consumer);
         }
         for id in ids.iter().filter(|_| outcome.is_possible()) {
@@ -122,7 +126,9 @@ fn claims_hold(stream: Stream, ops: &[&Op], found: &mut Found) {
     }
     for op in ops {
         let What::Deliver { consumer, new: false, entries } = &op.what else { continue };
-        for (id, _) in entries.iter().filter(|_| !had_any.contains(consumer)) {
+        // At any time after it was asked.
+        let is_told = !had_any.contains(consumer);
+        for (id, _) in entries.iter().filter(|_| is_told) {
             // Whoever was given it as new was so before anybody could take it over.
             let mine = had.get(&(*id, *consumer)).copied().unwrap_or_default();
             let others = taken.get(id).into_iter().flatten().filter(|(who, ..)| who != consumer);

@@ -39,8 +39,8 @@ pub enum What {
     Delete { ids: Vec<Id>, outcome: Outcome<u64> },
     /// What a group gave to a consumer: new entries, or those it was given and did not acknowledge.
     Deliver { consumer: usize, new: bool, entries: Vec<Seen> },
-    /// Pending entries that a consumer takes over: those it was told that it has now. None, and an unknown outcome,
-    /// where it may be any of them.
+    /// Pending entries that a consumer takes over: those it was told that it has now. Where it may have taken over any
+    /// and wasn't told which, the outcome is unknown and there are no ids.
     Claim { consumer: usize, ids: Vec<Id>, outcome: Outcome<()> },
     /// An acknowledgement: how many of them were pending until then.
     Ack { consumer: usize, ids: Vec<Id>, outcome: Outcome<u64> },

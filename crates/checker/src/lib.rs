@@ -17,6 +17,7 @@ pub mod history;
 pub mod ledger;
 mod linear;
 mod removals;
+pub mod replies;
 mod streams;
 #[cfg(test)]
 mod tests;

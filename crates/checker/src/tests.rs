@@ -403,6 +403,50 @@ fn taken_over_and_given_again_to_whoever_had_it() {
 }
 
 #[test]
+fn whoever_asked_for_any_and_was_not_told_may_have_taken_over_each() {
+    let (mut ops, end) = right();
+    ops.retain(|op| !matches!(op.what, What::Deliver { new: false, .. }));
+    ops.push(deliver(5, 32, false, &[(2, 201)]));
+    ops.sort_by_key(|op| op.call);
+    let tens = |found: Verdict| found.violations.iter().filter(|one| one.check == 10).count();
+    assert_eq!(tens(check(&ops, &end)), 1);
+    let mut untold = claim(5, 31, &[]);
+    untold.what = What::Claim { consumer: 5, ids: Vec::new(), outcome: Outcome::Unknown };
+    ops.push(untold.clone());
+    assert_eq!(tens(check(&ops, &end)), 0);
+    // Another took it in between, and this one may have done so later.
+    ops.push(claim(6, 30, &[2]));
+    assert_eq!(tens(check(&ops, &end)), 0);
+    // It was asked for after it was given.
+    ops.retain(|op| *op != untold);
+    untold.call *= 2;
+    untold.ret *= 2;
+    ops.push(untold);
+    assert!(tens(check(&ops, &end)) > 0);
+}
+
+/// Who was given it as new did not hear of it.
+#[test]
+fn taken_over_and_acknowledged_without_a_delivery_that_anybody_heard_of() {
+    let (mut ops, end) = right();
+    let unheard = |op: &Op| matches!(&op.what, What::Deliver { consumer: 5, .. });
+    ops.retain(|op| !unheard(op));
+    assert!(check(&ops, &end).violations.iter().any(|found| found.check == 9));
+    ops.push(claim(5, 70, &[3, 4]));
+    ops.sort_by_key(|op| op.call);
+    assert_eq!(check(&ops, &end).violations, []);
+}
+
+#[test]
+fn taken_over_and_forgotten() {
+    wrong(11, "(4, 0) was given to somebody and is forgotten", |ops, _| {
+        ops.retain(|op| op.client != 5);
+        ops.push(claim(5, 70, &[3, 4]));
+        ops.push(ack(5, 72, &[3], 1));
+    });
+}
+
+#[test]
 fn taken_over_after_its_ack() {
     wrong(11, "(1, 0) came back after its ack", |ops, _| ops.push(claim(5, 90, &[1])));
 }
@@ -467,17 +511,6 @@ fn a_group_that_gives_nobody_anything() {
     wrong(9, "(1, 0) 101 was never delivered", |ops, _| {
         ops.retain(|op| !matches!(op.what, What::Deliver { .. } | What::Ack { .. }));
     });
-}
-
-#[test]
-fn what_may_have_been_taken_over_may_be_history_of_whoever_asked() {
-    let (mut ops, end) = right();
-    ops.retain(|op| !matches!(op.what, What::Deliver { new: false, .. }));
-    let any = What::Claim { consumer: 5, ids: Vec::new(), outcome: Outcome::Unknown };
-    ops.push(op(5, 31, 33, any));
-    ops.push(deliver(5, 32, false, &[(2, 201)]));
-    ops.sort_by_key(|op| op.call);
-    assert_eq!(check(&ops, &end).violations, []);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use checker::history::{Id, Outcome, Seen};
+use checker::replies;
 use resp::{ReplyParser, Value, write_request};
 use rpc::v1;
 use rpc::v1::streams_server::Streams;
@@ -137,29 +138,8 @@ fn is_nothing(status: &Status) -> bool {
     }
 }
 
-/// What a reply to a change says. Only these errors promise that nothing happened.
-pub(crate) fn judge<T>(reply: Option<&Value>, found: impl Fn(&Value) -> Option<T>) -> Outcome<T> {
-    let Some(reply) = reply else { return Outcome::Unknown };
-    match (reply.as_error(), found(reply)) {
-        (None, Some(found)) => Outcome::Ok(found),
-        (Some(error), _) if !error.starts_with("UNKNOWN") => Outcome::Fail,
-        _ => Outcome::Unknown,
-    }
-}
-
-/// `ms-seq`
-pub(crate) fn id_of(value: &Value) -> Option<Id> {
-    let (ms, seq) = value.as_text()?.split_once('-')?;
-    Some((ms.parse().ok()?, seq.parse().ok()?))
-}
-
-/// A number that can't be negative.
-pub(crate) fn count_of(value: &Value) -> Option<u64> {
-    u64::try_from(value.as_integer()?).ok()
-}
-
 /// What an entry says of itself: its value, and how much padding it has.
-pub(crate) fn text_of(value: u64, padding: &str) -> String {
+pub(crate) fn value_text(value: u64, padding: &str) -> String {
     format!("{value}.{}", padding.len())
 }
 
@@ -174,21 +154,18 @@ fn value_of(text: Option<&str>, padding: Option<&str>) -> u64 {
     value().unwrap_or_else(|| panic!("bytes that nobody wrote are served: {text:?} {padding:?}"))
 }
 
+/// What the names and values of an entry stand for.
+fn value_in(fields: &[Value]) -> Option<u64> {
+    let text = |at: usize| fields.get(at)?.as_text();
+    Some(value_of(text(1), text(3)))
+}
+
 /// `[[id, [v, value, ...]], ...]`
 pub(crate) fn entries_of(value: &Value) -> Option<Vec<Seen>> {
-    let entry = |entry: &Value| {
-        let [id, fields] = entry.as_items()? else { return None };
-        let fields = fields.as_items()?;
-        let text = |at: usize| fields.get(at)?.as_text();
-        Some((id_of(id)?, value_of(text(1), text(3))))
-    };
-    value.as_items()?.iter().map(entry).collect()
+    replies::entries_of(value, value_in)
 }
 
 /// The entries of the first stream of an answer to several; none where there is nothing.
 pub(crate) fn first_of(value: &Value) -> Option<Vec<Seen>> {
-    match value.as_items() {
-        None | Some([]) => Some(Vec::new()),
-        Some([stream, ..]) => entries_of(stream.as_items()?.get(1)?),
-    }
+    replies::first_of(value, value_in)
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use base::{Entropy, SeededEntropy};
 use checker::history::{Id, Op, Outcome, Seen, Stream, What};
+use checker::replies::{count_of, group_of, id_of, judge, pending_of, text_of};
 use resp::Value;
 use tokio::time::sleep;
 
-use crate::line::{self, Line, count_of, entries_of, first_of, id_of, judge};
+use crate::line::{self, Line, entries_of, first_of};
 use crate::machine::Process;
 use crate::options::Options;
 use crate::pipe::Delay;
@@ -111,10 +112,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn key(stream: Stream) -> String {
     format!("life:{stream}")
-}
-
-fn text(id: Id) -> String {
-    format!("{}-{}", id.0, id.1)
 }
 
 macro_rules! request {
@@ -235,7 +232,7 @@ impl Client {
             request.extend(request!["IDMP", producer.to_string(), id.to_string()]);
         }
         let padding = self.padding();
-        request.extend(request!["*", "v", line::text_of(value, &padding), "p", padding]);
+        request.extend(request!["*", "v", line::value_text(value, &padding), "p", padding]);
         request
     }
 
@@ -311,7 +308,7 @@ impl Client {
             return;
         }
         let (value, padding) = (self.value(), self.padding());
-        let text = line::text_of(value, &padding);
+        let text = line::value_text(value, &padding);
         let fields = [("v", text.as_str()), ("p", padding.as_str())];
         let outcome = line::append(&process, &delay, &key(stream), &fields).await;
         self.note(stream, call, What::Add { value, once: None, outcome });
@@ -347,13 +344,14 @@ impl Client {
         match self.entropy.below(12) {
             0 if let Some(id) = some(known.len()) => {
                 let call = self.now();
-                let reply = self.ask(request!["XDEL", key(stream), text(id)]).await;
+                let reply = self.ask(request!["XDEL", key(stream), text_of(id)]).await;
                 let outcome = judge(reply.as_ref(), count_of);
                 self.note(stream, call, What::Delete { ids: vec![id], outcome });
             }
             1 if let Some(before) = some(known.len() / 4) => {
                 let call = self.now();
-                let reply = self.ask(request!["XTRIM", key(stream), "MINID", text(before)]).await;
+                let reply =
+                    self.ask(request!["XTRIM", key(stream), "MINID", text_of(before)]).await;
                 let outcome = judge(reply.as_ref(), count_of);
                 self.note(stream, call, What::Trim { before, outcome });
             }
@@ -421,8 +419,8 @@ impl Client {
         let (consumer, of) = (self.index.to_string(), key(stream));
         let many = self.entropy.below(3) == 0;
         let request = match many {
-            true => request!["XAUTOCLAIM", of, GROUP, consumer, "0", text(id), "COUNT", "4"],
-            false => request!["XCLAIM", of, GROUP, consumer, "0", text(id)],
+            true => request!["XAUTOCLAIM", of, GROUP, consumer, "0", text_of(id), "COUNT", "4"],
+            false => request!["XCLAIM", of, GROUP, consumer, "0", text_of(id)],
         };
         let call = self.now();
         let reply = self.ask(request).await;
@@ -451,7 +449,7 @@ impl Client {
         ids.sort_unstable();
         ids.dedup();
         let mut request = request!["XACK", key(stream), GROUP];
-        request.extend(ids.iter().copied().map(text));
+        request.extend(ids.iter().copied().map(text_of));
         let call = self.now();
         let outcome = judge(self.ask(request).await.as_ref(), count_of);
         self.note(stream, call, What::Ack { consumer: self.index, ids, outcome });
@@ -474,7 +472,8 @@ impl Client {
             if !self.reach() {
                 continue;
             }
-            let request = request!["XREAD", "BLOCK", BLOCK_MS, "STREAMS", key(stream), text(after)];
+            let request =
+                request!["XREAD", "BLOCK", BLOCK_MS, "STREAMS", key(stream), text_of(after)];
             let call = self.now();
             let reply = self.ask(request).await;
             let reply = reply.as_ref().filter(|it| it.as_error().is_none());
@@ -524,18 +523,8 @@ impl Client {
     async fn pending(&mut self, stream: Stream) -> Vec<Id> {
         let request = request!["XPENDING", key(stream), GROUP, "-", "+", "1000000"];
         let reply = self.ask(request).await;
-        let lines = reply.as_ref().and_then(Value::as_items).expect("answered at rest");
-        let id = |line: &Value| id_of(line.as_items()?.first()?);
-        lines.iter().map(|line| id(line).expect("a line of XPENDING")).collect()
+        reply.as_ref().and_then(pending_of).expect("answered at rest")
     }
-}
-
-fn group_of(reply: &Value) -> Option<(Id, u64)> {
-    let fields = reply.as_items()?.first()?.as_items()?;
-    let field = |name: &str| {
-        fields.chunks_exact(2).find(|pair| pair[0].as_text() == Some(name)).map(|pair| &pair[1])
-    };
-    Some((id_of(field("last-delivered-id")?)?, count_of(field("entries-read")?)?))
 }
 
 /// A call, in a line of the trace.

@@ -37,6 +37,9 @@ const LASTS_MS: (u64, u64) = (1_000, 5_000);
 /// A clock jumps by up to this, either way.
 const JUMP_S_MAX: u64 = 3_600;
 
+/// In one fault of so many another node is killed, where that leaves a majority.
+const OVERLAP_EVERY: u64 = 3;
+
 /// What is done to which node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -46,6 +49,8 @@ pub(super) struct Fault {
     pub(super) leads: bool,
     /// How long it lasts, or how long a node stays away.
     pub(super) length: Duration,
+    /// A node that is killed in the middle of it, and started when it is over.
+    pub(super) killed: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +122,14 @@ impl fmt::Display for Kind {
 }
 
 impl Act {
-    /// How many processes of so many nodes it kills.
-    pub(super) fn kills(self, nodes: usize) -> usize {
+    /// How many nodes can't be counted on while it lasts, wherever they are; none where it does not last.
+    fn takes(self) -> Option<usize> {
         match self {
-            Self::Kill => 1,
-            Self::KillAll => nodes,
-            _ => 0,
+            Self::Kill | Self::KillAll | Self::FailSync | Self::SpoilDisk | Self::FillDisk => None,
+            Self::Delay { .. } | Self::Crawl | Self::SlowSyncs | Self::ThrottleDisk => Some(0),
+            Self::Jump { .. } => Some(0),
+            Self::Pause | Self::Isolate | Self::Deafen | Self::Mute | Self::Split { .. } => Some(1),
+            Self::Shut | Self::Tear | Self::Hold => Some(1),
         }
     }
 
@@ -142,8 +149,29 @@ impl Act {
     }
 }
 
+impl Fault {
+    /// How many processes of so many nodes it kills.
+    pub(super) fn kills(&self, nodes: usize) -> usize {
+        let beside = usize::from(self.killed.is_some());
+        beside
+            + match self.act {
+                Act::Kill => 1,
+                Act::KillAll => nodes,
+                _ => 0,
+            }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f)?;
+        let killed = self.killed.map(|node| format!(", and kill -9 node {} meanwhile", node + 1));
+        f.write_str(&killed.unwrap_or_default())
+    }
+}
+
+impl Fault {
+    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = if self.leads { " (the leader of most shards)" } else { "" };
         let node = format!("node {}{role}", self.node + 1);
         let length = self.length.as_secs_f64();
@@ -202,7 +230,23 @@ impl Choice<'_> {
         let away = entropy.below(AWAY_MS_MAX);
         let act = self.act(kind, other, entropy);
         let length = Duration::from_millis(if act == Act::Kill { away } else { lasts });
-        Fault { act, node, leads: self.leader == Some(node), length }
+        let overlaps = entropy.below(OVERLAP_EVERY) == 0;
+        let killed = overlaps.then(|| self.killed_beside(act, node, below(self.nodes))).flatten();
+        Fault { act, node, leads: self.leader == Some(node), length, killed }
+    }
+
+    /// A node that can be killed while something else is done to `node`, so that a majority is left: `random`, where
+    /// it can be that one.
+    fn killed_beside(&self, act: Act, node: usize, random: usize) -> Option<usize> {
+        if !self.kinds.contains(&Kind::Kill) {
+            return None;
+        }
+        // Without one of the two that don't reach each other all others do.
+        let (killed, lost) = match act {
+            Act::Split { other } => (other, 1),
+            _ => ((node + 1 + random % (self.nodes - 1)) % self.nodes, act.takes()? + 1),
+        };
+        (2 * lost < self.nodes).then_some(killed)
     }
 
     fn act(&self, kind: Kind, other: usize, entropy: &SeededEntropy) -> Act {
@@ -253,5 +297,28 @@ mod tests {
             assert!((500..800).contains(&led), "{led} of 1000 hit the leader");
             assert!(faults.iter().all(|fault| fault.act != Act::Split { other: fault.node }));
         }
+    }
+
+    #[test]
+    fn a_kill_falls_into_another_fault_where_a_majority_is_left() {
+        let faults = |nodes: usize, kinds: &[Kind]| {
+            let choice = Choice { kinds, nodes, leader: Some(1), disks: true };
+            let entropy = SeededEntropy::new(5);
+            let faults: Vec<Fault> = (0..1_000).map(|_| choice.choose(&entropy)).collect();
+            faults.into_iter().filter(|fault| fault.killed.is_some()).collect::<Vec<_>>()
+        };
+        let (three, five) = (faults(3, &Kind::ALL), faults(5, &Kind::ALL));
+        let kinds = |some: &[Fault]| {
+            let kinds = some.iter().map(|fault| fault.act.kind());
+            kinds.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&three), [Kind::Partition, Kind::Delay, Kind::Clock, Kind::Slow]);
+        assert!(kinds(&five).contains(&Kind::Pause) && kinds(&five).contains(&Kind::OneWay));
+        let cuts_off = |fault: &Fault| fault.act == Act::Isolate || fault.act == Act::Pause;
+        assert!(!three.iter().any(cuts_off) && five.iter().any(cuts_off));
+        let others = [&three[..], &five[..]].concat();
+        assert!(others.iter().all(|fault| fault.killed != Some(fault.node)));
+        assert_eq!(five[0].kills(5), 1);
+        assert!(faults(5, &[Kind::Pause, Kind::Partition]).is_empty(), "nobody asked for kills");
     }
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::load::{GROUP, Load, entries_of, key};
+use anyhow::Context;
+
+use super::load::{GROUP, GROUPED, Load, THINNED, entries_of, ids_of, key};
 use super::{CLIENTS, STREAMS};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::wait;
 use checker::history::{Final, Id, Op, Seen, Stream};
+use checker::replies::pending_of;
 
 /// Entries read at a time.
 const PAGE: usize = 5_000;
@@ -31,7 +34,10 @@ pub(super) fn read_all(
     }
     let mut client = Client::open(&addresses[0])?;
     for stream in 0..STREAMS {
-        end.pending.push(Some(pending(&mut client, stream)?));
+        end.pending.push(match stream {
+            THINNED => None,
+            _ => Some(pending(&mut client, stream)?),
+        });
     }
     end.hashes = wait::until("the replicas to be level", EQUAL_WAIT, || cluster.state_hashes())?;
     Ok(end)
@@ -42,14 +48,14 @@ fn drain(addresses: &[String], ops: &mut Vec<Op>) -> anyhow::Result<()> {
     for index in 0..CLIENTS {
         let mut client = Client::open(&addresses[index % addresses.len()])?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut load = Load::new(index, addresses, 1, stop);
-        for (stream, new) in (0..STREAMS).flat_map(|stream| [(stream, false), (stream, true)]) {
+        let mut load = Load::new(index, 0, addresses, 1, stop);
+        for (stream, new) in GROUPED.flat_map(|stream| [(stream, false), (stream, true)]) {
             loop {
                 let entries = load.deliver(&mut client, stream, new)?;
                 if entries.is_empty() {
                     break;
                 }
-                load.acknowledge(&mut client, stream, &entries)?;
+                load.acknowledge(&mut client, stream, &ids_of(&entries))?;
             }
         }
         ops.extend(load.take_ops());
@@ -76,9 +82,5 @@ fn pending(client: &mut Client, stream: Stream) -> anyhow::Result<Vec<Id>> {
     let count = PAGE.to_string();
     let reply = client.call(&["XPENDING", &key(stream), GROUP, "-", "+", &count])?;
     anyhow::ensure!(reply.as_error().is_none(), "{reply}");
-    let id = |line: &resp::Value| {
-        let (ms, seq) = line.as_items()?.first()?.as_text()?.split_once('-')?;
-        Some((ms.parse().ok()?, seq.parse().ok()?))
-    };
-    Ok(reply.as_items().unwrap_or_default().iter().filter_map(id).collect())
+    pending_of(&reply).with_context(|| format!("lines about what is pending: {reply}"))
 }

@@ -1,5 +1,8 @@
-//! One client of the load: appends in pipelines, reads, reads for the group, acknowledges, and
-//! writes down what it sent and what it was told.
+//! One client of the load: appends, in pipelines and under ids of its own, reads, removes, and is a consumer of the
+//! groups; it writes down what it sent and what it was told. Never sends an append twice that has no id of its own.
+
+mod consumer;
+mod thinner;
 
 use std::io;
 use std::sync::Arc;
@@ -8,24 +11,32 @@ use std::time::Duration;
 
 use base::{Entropy, SeededEntropy};
 use bytes::BytesMut;
+pub(super) use consumer::ids_of;
 use resp::{Value, write_request};
 
 use super::STREAMS;
 use crate::client::Client;
 use crate::wait;
-use checker::history::{Id, Op, Outcome, Seen, Stream, What};
+use checker::history::{Once, Op, Seen, Stream, What};
+use checker::replies::{self, id_of, judge};
 
 /// The group that every client is a consumer of.
 pub(super) const GROUP: &str = "chaos";
 /// Appends in one pipeline.
 const PIPELINE_MAX: u64 = 8;
-/// Entries asked for at a time.
-const READ_COUNT: usize = 50;
+/// How often an append under an id of its own is sent.
+const PRODUCE_TRIES: u32 = 20;
+/// Between two of them, where nothing was done.
+const PRODUCE_PAUSE: Duration = Duration::from_millis(20);
 /// A node that refuses connections is left alone for this long.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// A client whose own node is away looks for it again after this, so that load goes through every
 /// node that lives.
 const HOME_AFTER: Duration = Duration::from_secs(1);
+
+/// The stream that loses entries on purpose; all others have a group.
+pub(super) const THINNED: Stream = STREAMS - 1;
+pub(super) const GROUPED: std::ops::Range<Stream> = 0..THINNED;
 
 /// The key of a stream.
 pub(super) fn key(stream: Stream) -> String {
@@ -34,7 +45,7 @@ pub(super) fn key(stream: Stream) -> String {
 
 pub(super) fn make_groups(address: &str) -> anyhow::Result<()> {
     let mut client = Client::open(address)?;
-    for stream in 0..STREAMS {
+    for stream in GROUPED {
         let reply = client.call(&["XGROUP", "CREATE", &key(stream), GROUP, "0", "MKSTREAM"])?;
         let there = reply.as_error().is_none_or(|error| error.starts_with("BUSYGROUP"));
         anyhow::ensure!(there, "{reply}");
@@ -52,12 +63,26 @@ pub(super) struct Load {
     stop: Arc<AtomicBool>,
     entropy: SeededEntropy,
     counter: u64,
+    produced: u64,
+    /// What is to be asked again before anything else is appended.
+    open: Option<Open>,
     ops: Vec<Op>,
+}
+
+/// An append under an id of its own that may be asked again.
+struct Open {
+    stream: Stream,
+    value: u64,
+    once: Once,
+    /// Whether the id is the entry's content.
+    auto: bool,
+    asked: u32,
 }
 
 impl Load {
     pub(super) fn new(
         index: usize,
+        seed: u64,
         addresses: &[String],
         rate: u32,
         stop: Arc<AtomicBool>,
@@ -68,8 +93,10 @@ impl Load {
             detour: 0,
             rate,
             stop,
-            entropy: SeededEntropy::new(index as u64 + 1),
+            entropy: SeededEntropy::new((seed << 8) + index as u64),
             counter: 0,
+            produced: 0,
+            open: None,
             ops: Vec::new(),
         }
     }
@@ -91,14 +118,20 @@ impl Load {
     }
 
     fn work(&mut self, client: &mut Client) -> io::Result<()> {
+        self.settle(client)?;
         let until = wait::now() + HOME_AFTER;
         while !self.stop.load(Ordering::SeqCst) && (self.detour == 0 || wait::now() < until) {
             let stream = self.below(STREAMS as u64);
             let began = wait::now();
-            let appended = match self.entropy.below(10) {
-                0..=5 => self.append(client, stream)?,
-                6 => self.read_tail(client, stream).map(|()| 0)?,
-                7 => self.look_at_group(client, stream).map(|()| 0)?,
+            let thinned = stream == THINNED;
+            let appended = match self.entropy.below(20) {
+                0..=9 => self.append(client, stream)?,
+                10 | 11 => self.produce(client, stream)?,
+                19 if thinned => self.thin(client, stream).map(|()| 0)?,
+                12 | 13 => self.read_tail(client, stream).map(|()| 0)?,
+                14.. if thinned => self.read_tail(client, stream).map(|()| 0)?,
+                14 => self.look_at_group(client, stream).map(|()| 0)?,
+                15 => self.claim(client, stream).map(|()| 0)?,
                 _ => self.consume(client, stream).map(|()| 0)?,
             };
             let due = Duration::from_secs(1) * appended / self.rate;
@@ -113,8 +146,7 @@ impl Load {
         let mut request = BytesMut::new();
         let mut values = Vec::new();
         for _ in 0..count {
-            self.counter += 1;
-            let value = ((self.index as u64 + 1) << 40) | self.counter;
+            let value = self.value();
             write_request(&mut request, &["XADD", &key(stream), "*", "v", &value.to_string()]);
             values.push(value);
         }
@@ -125,10 +157,52 @@ impl Load {
                 Some(_) => None,
                 None => client.reply().map_err(|error| broken = Some(error)).ok(),
             };
-            let outcome = reply.map_or(Outcome::Unknown, |reply| judge(&reply, id_of(&reply)));
+            let outcome = judge(reply.as_ref(), id_of);
             self.note(stream, call, What::Add { value, once: None, outcome });
         }
         broken.map_or(Ok(u32::try_from(count).expect("a few")), Err)
+    }
+
+    /// One append under an id of this client's own.
+    fn produce(&mut self, client: &mut Client, stream: Stream) -> io::Result<u32> {
+        self.produced += 1;
+        let (value, once) = (self.value(), (self.index as u64, self.produced));
+        let auto = self.entropy.below(2) == 0;
+        self.open = Some(Open { stream, value, once, auto, asked: 0 });
+        self.settle(client).map(|()| 1)
+    }
+
+    /// Asks for the append that is open until it is answered, and half of the time once more. Where the connection
+    /// breaks it stays open for the next one, at whatever node: a client's appends are in its order.
+    fn settle(&mut self, client: &mut Client) -> io::Result<()> {
+        while let Some(open) = self.open.as_mut().filter(|open| open.asked < PRODUCE_TRIES) {
+            open.asked += 1;
+            let (stream, value, once) = (open.stream, open.value, open.once);
+            let (key, producer, id) = (key(stream), format!("p{}", once.0), once.1.to_string());
+            let mut args = vec!["XADD", &key];
+            args.extend(if open.auto { ["IDMPAUTO", &producer] } else { ["IDMP", &producer] });
+            args.extend((!open.auto).then_some(id.as_str()));
+            let text = value.to_string();
+            args.extend(["*", "v", &text]);
+            let call = wait::now();
+            let answered = client.call(&args);
+            let outcome = judge(answered.as_ref().ok(), id_of);
+            self.note(stream, call, What::Add { value, once: Some(once), outcome });
+            answered?;
+            if !outcome.is_done() {
+                wait::pause(PRODUCE_PAUSE);
+            } else if self.entropy.below(2) == 0 {
+                break;
+            }
+        }
+        self.open = None;
+        Ok(())
+    }
+
+    /// That nobody else appends.
+    fn value(&mut self) -> u64 {
+        self.counter += 1;
+        ((self.index as u64 + 1) << 40) | self.counter
     }
 
     /// From some of the newest entries on, to the end.
@@ -137,8 +211,7 @@ impl Load {
         let newest = client.call(&args)?;
         let Some((start, _)) = entries_of(&newest).last().copied() else { return Ok(()) };
         let call = wait::now();
-        let start_text = format!("{}-{}", start.0, start.1);
-        let reply = client.call(&["XRANGE", &key(stream), &start_text, "+"])?;
+        let reply = client.call(&["XRANGE", &key(stream), &replies::text_of(start), "+"])?;
         if reply.as_error().is_none() {
             let entries = entries_of(&reply);
             self.note(stream, call, What::Range { start, entries, whole: true });
@@ -146,75 +219,9 @@ impl Load {
         Ok(())
     }
 
-    fn look_at_group(&mut self, client: &mut Client, stream: Stream) -> io::Result<()> {
-        let call = wait::now();
-        let reply = client.call(&["XINFO", "GROUPS", &key(stream)])?;
-        if let Some((last_delivered, entries_read)) = group_of(&reply) {
-            self.note(stream, call, What::Group { last_delivered, entries_read });
-        }
-        Ok(())
-    }
-
-    /// What is new, or now and then what was not acknowledged; then acknowledges it.
-    fn consume(&mut self, client: &mut Client, stream: Stream) -> io::Result<()> {
-        let new = self.entropy.below(4) > 0;
-        let entries = self.deliver(client, stream, new)?;
-        self.acknowledge(client, stream, &entries)
-    }
-
-    /// One delivery to this client's consumer.
-    pub(super) fn deliver(
-        &mut self,
-        client: &mut Client,
-        stream: Stream,
-        new: bool,
-    ) -> io::Result<Vec<Seen>> {
-        let (count, consumer) = (READ_COUNT.to_string(), self.consumer());
-        let from = if new { ">" } else { "0" };
-        let key = key(stream);
-        let args =
-            ["XREADGROUP", "GROUP", GROUP, &consumer, "COUNT", &count, "STREAMS", &key, from];
-        let call = wait::now();
-        let reply = client.call(&args)?;
-        let streams = reply.as_items().unwrap_or_default();
-        let entries = streams.first().and_then(|stream| stream.as_items()?.get(1));
-        let entries = entries.map(entries_of).unwrap_or_default();
-        if !entries.is_empty() {
-            let what = What::Deliver { consumer: self.index, new, entries: entries.clone() };
-            self.note(stream, call, what);
-        }
-        Ok(entries)
-    }
-
-    /// Acknowledges entries.
-    pub(super) fn acknowledge(
-        &mut self,
-        client: &mut Client,
-        stream: Stream,
-        entries: &[Seen],
-    ) -> io::Result<()> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<Id> = entries.iter().map(|(id, _)| *id).collect();
-        let mut args = vec!["XACK".to_owned(), key(stream), GROUP.to_owned()];
-        args.extend(ids.iter().map(|(ms, seq)| format!("{ms}-{seq}")));
-        let call = wait::now();
-        let answered = client.call(&args);
-        let outcome = answered.as_ref().map_or(Outcome::Unknown, |reply| {
-            judge(reply, reply.as_integer().and_then(|count| u64::try_from(count).ok()))
-        });
-        self.note(stream, call, What::Ack { consumer: self.index, ids, outcome });
-        answered.map(drop)
-    }
-
     /// Everything it did and saw since the last time.
     pub(super) fn take_ops(&mut self) -> Vec<Op> {
         std::mem::take(&mut self.ops)
-    }
-
-    fn consumer(&self) -> String {
-        format!("c{}", self.index)
     }
 
     fn below(&self, bound: u64) -> usize {
@@ -226,34 +233,21 @@ impl Load {
     }
 }
 
-/// What a reply to a change says. Only these errors promise that nothing happened.
-fn judge<T>(reply: &Value, found: Option<T>) -> Outcome<T> {
-    match (reply.as_error(), found) {
-        (None, Some(found)) => Outcome::Ok(found),
-        (Some(error), _) if !error.starts_with("UNKNOWN") => Outcome::Fail,
-        _ => Outcome::Unknown,
+/// What an entry holds.
+fn value_in(fields: &[Value]) -> Option<u64> {
+    fields.get(1)?.as_text()?.parse().ok()
+}
+
+/// Entries in an answer; none in an error. Others than the load's are a fault that ends the run.
+pub(super) fn entries_of(reply: &Value) -> Vec<Seen> {
+    entries_in(reply, reply)
+}
+
+/// Entries in a part of an answer.
+fn entries_in(reply: &Value, part: &Value) -> Vec<Seen> {
+    if reply.as_error().is_some() {
+        return Vec::new();
     }
-}
-
-fn id_of(value: &Value) -> Option<Id> {
-    let (ms, seq) = value.as_text()?.split_once('-')?;
-    Some((ms.parse().ok()?, seq.parse().ok()?))
-}
-
-/// `[[id, [v, value]], ...]`
-pub(super) fn entries_of(value: &Value) -> Vec<Seen> {
-    let entry = |entry: &Value| {
-        let [id, fields] = entry.as_items()? else { return None };
-        Some((id_of(id)?, fields.as_items()?.get(1)?.as_text()?.parse().ok()?))
-    };
-    value.as_items().unwrap_or_default().iter().filter_map(entry).collect()
-}
-
-fn group_of(reply: &Value) -> Option<(Id, u64)> {
-    let fields = reply.as_items()?.first()?.as_items()?;
-    let field = |name: &str| {
-        fields.chunks_exact(2).find(|pair| pair[0].as_text() == Some(name)).map(|pair| &pair[1])
-    };
-    let entries_read = u64::try_from(field("entries-read")?.as_integer()?).ok()?;
-    Some((id_of(field("last-delivered-id")?)?, entries_read))
+    let entries = replies::entries_of(part, value_in);
+    entries.unwrap_or_else(|| panic!("bytes that nobody wrote are served: {reply}"))
 }

@@ -126,8 +126,20 @@ impl Stage {
         self.disks = made.unwrap_or_default();
     }
 
-    /// Does it and undoes it.
+    /// Does it and undoes it. Another node that is killed meanwhile is so after a third of it, that it comes to bear.
     pub(super) fn inject(&mut self, fault: &Fault) -> anyhow::Result<()> {
+        let nodes = &self.cluster.nodes;
+        let killer = fault.killed.map(|node| (node, nodes[node].kill_later(fault.length / 3)));
+        let done = self.inject_one(fault);
+        if let Some((node, killer)) = killer {
+            killer.join().map_err(|_| anyhow::anyhow!("whoever kills panicked"))?;
+            self.cluster.nodes[node].kill();
+            self.cluster.nodes[node].start()?;
+        }
+        done
+    }
+
+    fn inject_one(&mut self, fault: &Fault) -> anyhow::Result<()> {
         let index = fault.node;
         match fault.act {
             Act::Kill => {

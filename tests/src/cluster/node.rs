@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -161,6 +162,18 @@ impl Node {
             drop(child.kill());
             drop(child.wait());
         }
+    }
+
+    /// kill -9 after a while, by another thread; its end is for [`Node::kill`] to see, which must follow.
+    pub fn kill_later(&self, after: Duration) -> JoinHandle<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        std::thread::spawn(move || {
+            wait::pause(after);
+            if let Some(pid) = pid {
+                // One that has ended by itself is nobody else until it is waited for.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        })
     }
 
     /// SIGSTOP: it lives and does nothing.

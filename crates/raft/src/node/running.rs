@@ -542,9 +542,18 @@ fn fatal(node: &Arc<Inner>) -> Fatal {
 /// How a node ends over what is broken. What is damaged is noted for the next start.
 pub(crate) fn noted(disk: &dyn Disk, dir: &Path, shard: ShardId, broken: &Broken) -> Failure {
     match damaged_part(shard, broken).map(|part| note_damaged(disk, dir, part)) {
-        Some(Ok(())) => Failure::Untrusted(format!(
-            "{broken}; start again: what it lacks then comes from its peers"
-        )),
+        Some(Ok(())) => {
+            // What doesn't decode was read from the store, and says only what it should have been.
+            let broken = match broken {
+                Broken::Fault(fault) => {
+                    format!("damaged value in the store of shard {shard}, {fault}")
+                }
+                broken => broken.to_string(),
+            };
+            Failure::Untrusted(format!(
+                "{broken}; start again: what it lacks then comes from its peers"
+            ))
+        }
         Some(Err(error)) => {
             tracing::error!(%error, "the damage could not be noted");
             failure_of(broken)

@@ -100,6 +100,18 @@ fn a_damaged_value_breaks_the_node_and_is_noted() {
 }
 
 #[test]
+fn a_node_that_ends_over_what_does_not_decode_names_the_store_and_the_shard() {
+    let dir = tempfile::tempdir().unwrap();
+    let fault =
+        streams::error::Fault::Damaged { what: "block", detail: "it is too short".to_owned() };
+    let noted =
+        crate::node::running::noted(&base::RealDisk, dir.path(), ShardId(3), &Broken::Fault(fault));
+    let words =
+        "damaged value in the store of shard 3, damaged block: it is too short; start again";
+    assert!(noted.to_string().starts_with(words), "{noted}");
+}
+
+#[test]
 fn a_failed_disk_is_no_damage() {
     assert_eq!(damaged_part(SHARD, &Broken::Journal("it failed".to_owned())), None);
     let full = store::Error::Io(io::ErrorKind::StorageFull.into());

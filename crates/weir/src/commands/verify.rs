@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use base::{Disk, RealDisk, ShardId};
-use journal::guard::{self, DataLock, GuardError, Identity};
+use base::{Disk, NodeId, RealDisk, ShardId};
+use journal::guard::{self, DataLock, Found, GuardError, Identity};
 use journal::{LogState, Marks, OpenError};
 
 use crate::cli::Verify;
@@ -23,14 +23,8 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failed> {
         return Err(Failed::wrong(format!("{}: no such directory", dir.display())));
     }
     let _lock = lock(dir)?;
-    let identity = Identity::load(&RealDisk, dir).map_err(|error| refused(&error))?;
-    if identity.is_none() {
-        let dir = dir.display();
-        return Err(Failed::wrong(format!("{dir}: not a node's data directory (no identity)")));
-    }
+    let marks = promised(dir)?;
     let mut damage = Vec::new();
-    let marks = guard::load_witness(&RealDisk, dir).map_err(|error| refused(&error))?;
-    let marks = marks.unwrap_or_default();
     let logs = check_journal(dir, &marks, &mut damage)?;
     let stored = check_store(dir, args.scratch.as_deref(), &mut damage)?;
     check_checkpoints(&marks, &logs, &stored, &mut damage);
@@ -54,6 +48,19 @@ fn lock(dir: &Path) -> Result<Option<DataLock>, Failed> {
         return Ok(None);
     }
     DataLock::take(&RealDisk, dir).map(Some).map_err(|error| refused(&error))
+}
+
+/// What the directory's owner has promised. A file that is missing is damage, as it is to a node that starts.
+fn promised(dir: &Path) -> Result<Marks, Failed> {
+    let identity = Identity::load(&RealDisk, dir).map_err(|error| refused(&error))?;
+    let node = identity.map_or(NodeId(0), |identity| identity.node);
+    match guard::inspect(&RealDisk, dir, node).map_err(|error| refused(&error))? {
+        Found::Data { marks, .. } => Ok(marks),
+        Found::Nothing => {
+            let dir = dir.display();
+            Err(Failed::wrong(format!("{dir}: not a node's data directory (no identity)")))
+        }
+    }
 }
 
 /// Each shard's log, as far as the journal is whole.
@@ -109,14 +116,17 @@ fn check_store(
     Ok(report)
 }
 
-/// A store can be whole and still lack its newest checkpoints. What is damaged has been named.
+/// A store can be whole and still lack its newest checkpoints. A shard that is damaged has been named.
 fn check_checkpoints(marks: &Marks, logs: &Logs, stored: &store::Report, damage: &mut Vec<String>) {
-    if !stored.is_whole() {
+    if stored.unreadable.is_some() {
         return;
     }
     let shards: BTreeSet<_> = marks.checkpoints.keys().chain(logs.keys()).collect();
     for shard in shards {
         let report = stored.shards.iter().find(|report| report.shard == *shard);
+        if report.is_some_and(|report| report.damage_count > 0) {
+            continue;
+        }
         let root = report.and_then(|report| report.root.as_ref());
         let witnessed = marks.checkpoints.get(shard).copied();
         let purged = logs.get(shard).and_then(|log| log.purged);
@@ -139,5 +149,28 @@ mod tests {
         let args = Verify { dir: dir.path().to_owned(), scratch: None };
         assert_eq!(run(&args).unwrap_err().exit_code(), 1);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_shard_that_lost_its_checkpoint_is_named_beside_one_that_is_damaged() {
+        let report = |shard, damage_count| store::ShardReport {
+            shard: ShardId(shard),
+            root: None,
+            parts_count: 0,
+            parts_bytes: 0,
+            damage: Vec::new(),
+            damage_count,
+            orphans_count: 0,
+        };
+        let shards = vec![report(1, 1), report(2, 0)];
+        let stored = store::Report { shards, unreadable: None };
+        let mut marks = Marks::default();
+        for shard in [1, 2] {
+            marks.checkpoints.insert(ShardId(shard), journal::LogId { term: 3, index: 40 });
+        }
+        let mut damage = Vec::new();
+        check_checkpoints(&marks, &Logs::new(), &stored, &mut damage);
+        let [one] = damage.as_slice() else { panic!("{damage:?}") };
+        assert!(one.starts_with("shard 2: the store was at a checkpoint and lost it"), "{one}");
     }
 }

@@ -1,7 +1,7 @@
 //! What a data directory holds, read in this process as a node reads it: every entry, every vote, every part of every
 //! checkpoint. Never reads a directory that it doesn't own: opening writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -25,7 +25,13 @@ pub(crate) struct Shard {
 /// A checkpoint: where it stands, and its parts.
 type State = (Root, BTreeMap<Bytes, Bytes>);
 
-pub(crate) type Dump = BTreeMap<ShardId, Shard>;
+/// What a directory has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Dump {
+    shards: BTreeMap<ShardId, Shard>,
+    /// Whether no shard has a state, since the store isn't opened.
+    is_storeless: bool,
+}
 
 /// What a damaged directory turned out to be beside the whole one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,8 +72,11 @@ fn read(dir: &Path) -> Result<Dump> {
     let (journal, _committer) =
         journal::open(disk, &dir.join(guard::JOURNAL_DIR), options, &marks).context("journal")?;
     let options = store::Options { cache_bytes: 8 << 20 };
-    let store = Sled::open(&dir.join(guard::STORE_DIR), options).context("store")?;
-    let mut dump = Dump::new();
+    let store = match Sled::open(&dir.join(guard::STORE_DIR), options) {
+        Err(error @ store::Error::Newer { .. }) => return Err(error).context("store"),
+        opened => opened.map_err(|error| error.to_string()),
+    };
+    let mut dump = Dump { is_storeless: store.is_err(), ..Dump::default() };
     for shard in [ShardId(0), ShardId(1), ShardId(2), ShardId::META] {
         let log = journal.log_state(shard);
         let mut entries = BTreeMap::new();
@@ -78,8 +87,11 @@ fn read(dir: &Path) -> Result<Dump> {
             next += records.len().max(1) as u64;
             entries.extend(records.into_iter().map(|record| (record.index, record)));
         }
-        let state = state(&store, shard).map_err(|error| error.to_string());
-        dump.insert(shard, Shard { log, entries, state });
+        let state = match &store {
+            Ok(store) => state(store, shard).map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        dump.shards.insert(shard, Shard { log, entries, state });
     }
     Ok(dump)
 }
@@ -95,14 +107,47 @@ fn state(store: &Sled, shard: ShardId) -> Result<Option<State>, store::Error> {
     Ok(Some((root, parts)))
 }
 
+/// What a damaged directory is beside the whole one.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) opened: Opened,
+    /// Whether every log is opened, and as it was.
+    pub(crate) is_log_whole: bool,
+    /// The shards whose state isn't what it was: damaged, or an older one.
+    pub(crate) hurt: BTreeSet<ShardId>,
+    /// Of these, the damaged ones.
+    pub(crate) damaged: BTreeSet<ShardId>,
+}
+
 /// What `found` is beside `whole`.
-pub(crate) fn compare(whole: &Dump, found: &Result<Dump>) -> Opened {
-    let Ok(found) = found else { return Opened::Refused };
-    let each = whole.iter().map(|(shard, whole)| match found.get(shard) {
-        Some(found) => compare_log(whole, found).max(compare_state(whole, found)),
-        None => Opened::Wrong,
-    });
-    each.max().unwrap_or(Opened::Same)
+pub(crate) fn compare(whole: &Dump, found: &Result<Dump>) -> Found {
+    let mut all = Found {
+        opened: Opened::Same,
+        is_log_whole: true,
+        hurt: BTreeSet::new(),
+        damaged: BTreeSet::new(),
+    };
+    for (shard, whole) in &whole.shards {
+        let found = found.as_ref().ok().and_then(|found| found.shards.get(shard));
+        let (log, state) = match found {
+            Some(found) => (compare_log(whole, found), compare_state(whole, found)),
+            None => (Opened::Refused, Opened::Refused),
+        };
+        all.opened = all.opened.max(log).max(state);
+        all.is_log_whole &= log == Opened::Same;
+        if state != Opened::Same {
+            all.hurt.insert(*shard);
+        }
+        if matches!(state, Opened::Refused | Opened::ShardDamaged) {
+            all.damaged.insert(*shard);
+        }
+    }
+    // What answers a wrong byte is that, whatever else doesn't open.
+    let is_refused = found.as_ref().map_or(true, |found| found.is_storeless);
+    if is_refused && all.opened != Opened::Wrong {
+        all.opened = Opened::Refused;
+    }
+    all
 }
 
 fn compare_log(whole: &Shard, found: &Shard) -> Opened {

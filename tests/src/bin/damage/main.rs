@@ -3,6 +3,7 @@
 //! did not make.
 
 mod dump;
+mod named;
 mod offline;
 mod spoil;
 mod stand;
@@ -36,7 +37,7 @@ struct Arguments {
     /// Nodes started with one damaged file against two whole peers.
     #[arg(long, default_value_t = 200)]
     starts: u64,
-    /// Clusters started with a damaged file on each node.
+    /// Clusters started with a damaged file on each node: of three kinds, three journals, three stores.
     #[arg(long, default_value_t = 30)]
     helix: u64,
     /// Repeats the same sequence of damage.
@@ -77,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<u64> {
     for number in 0..arguments.starts + arguments.helix {
         match number < arguments.starts {
             true => stand.one(&entropy, &mut started)?,
-            false => stand.helix(&entropy, &mut started)?,
+            false => stand.helix(number - arguments.starts, &entropy, &mut started)?,
         }
         if wait::now() - told >= TELL_EVERY {
             told = wait::now();
@@ -85,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<u64> {
         }
     }
     offline::report(&at_rest);
-    stand::report(&started);
+    stand::report(&stand, &started);
     let bad = |((_, outcome), count): (&(String, Outcome), &u64)| match outcome {
         Outcome::Violated => *count,
         _ => 0,

@@ -11,6 +11,7 @@ use tests::cluster::weir;
 use tests::wait;
 
 use crate::dump::{self, Dump, Opened};
+use crate::named;
 use crate::say;
 use crate::spoil::{self, Damage, Spoilt, Target};
 
@@ -23,7 +24,7 @@ pub(crate) struct Tally {
     pub(crate) cases: u64,
     found: u64,
     opened: BTreeMap<Opened, u64>,
-    /// Harm that `weir verify` did not see, or words without the file.
+    /// Harm that `weir verify` did not see, or words without the file or the shard.
     missed: u64,
 }
 
@@ -95,23 +96,25 @@ impl Bench {
         let (code, said) = verify(&self.dir, place)?;
         spoil::copy_dir(&self.dir, &self.opened)?;
         let found = dump::dump(&self.opened);
-        let opened = dump::compare(&self.whole, &found);
+        let compared = dump::compare(&self.whole, &found);
+        let opened = compared.opened;
         tally.cases += 1;
         tally.found += u64::from(code != Some(0));
         *tally.opened.entry(opened).or_default() += 1;
         // What is whole by all sums and references may still be an older file: that is `Shorter`
         // or `Older` with the witness old as well, and no single file's damage.
         let unseen = code == Some(0) && opened != Opened::Same;
-        let part = match spoilt.target.kind.split('/').next() {
-            Some("store") => "store".to_owned(),
-            _ => spoilt.target.path.file_name().unwrap_or_default().display().to_string(),
+        let unnamed = match code {
+            Some(0) => None,
+            _ => named::missing(&self.dir, &spoilt.target, &compared.hurt, &said),
         };
-        // A segment that is gone or old shows in its neighbours, too.
-        let named = code == Some(0) || said.contains(&part) || said.contains("journal");
-        if unseen || !named || !matches!(code, Some(0..=2)) || opened == Opened::Wrong {
+        if unseen || unnamed.is_some() || !matches!(code, Some(0..=2)) || opened == Opened::Wrong {
             tally.missed += u64::from(opened != Opened::Wrong);
             let error = found.err().map(|error| format!("{error:#}")).unwrap_or_default();
-            say(&format!("WRONG: {spoilt}: {opened:?} {error}; verify: {code:?} {said}"));
+            let unnamed = unnamed.unwrap_or_default();
+            say(&format!(
+                "WRONG: {spoilt}: {opened:?} {error}; {unnamed}; verify: {code:?} {said}"
+            ));
         }
         Ok(())
     }

@@ -47,6 +47,13 @@ impl fmt::Display for Spoilt {
 }
 
 impl Spoilt {
+    /// Of which nothing is asked but its kind.
+    #[cfg(test)]
+    pub(crate) fn of_kind(kind: &str) -> Self {
+        let target = Target { path: PathBuf::from(kind), kind: kind.to_owned() };
+        Self { target, damage: Damage::Flip, whole: Vec::new(), at: 0 }
+    }
+
     /// Puts back what it was.
     pub(crate) fn undo(&self) -> Result<()> {
         fs::write(&self.target.path, &self.whole).context("a damaged file that is put back")
@@ -145,6 +152,38 @@ pub(crate) fn spoil(
         None => fs::remove_file(&target.path)?,
     }
     Ok(Some(Spoilt { target: target.clone(), damage, whole, at: at as u64 }))
+}
+
+/// One bit of all the files of a kind, taken together, in the given part of so many equal ones; none where
+/// there are none.
+pub(crate) fn flip_in_part(
+    files: &[Target],
+    kind: &str,
+    (part, parts): (usize, usize),
+    entropy: &SeededEntropy,
+) -> Result<Option<Spoilt>> {
+    let mut used = Vec::new();
+    for target in files.iter().filter(|target| target.kind == kind) {
+        let whole = fs::read(&target.path)?;
+        let bytes = whole.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        used.push((target, whole, bytes));
+    }
+    let length = used.iter().map(|(_, _, bytes)| bytes).sum::<usize>() / parts;
+    if length == 0 {
+        return Ok(None);
+    }
+    let mut at = part * length + below(entropy, length);
+    for (target, whole, bytes) in used {
+        if at < bytes {
+            let mut spoilt = whole.clone();
+            spoilt[at] ^= 1 << entropy.below(8);
+            fs::write(&target.path, spoilt)?;
+            let (target, damage, at) = (target.clone(), Damage::Flip, at as u64);
+            return Ok(Some(Spoilt { target, damage, whole, at }));
+        }
+        at -= bytes;
+    }
+    Ok(None)
 }
 
 /// A directory, files and all, in the place of another.

@@ -1,7 +1,9 @@
 //! A cluster under the hammer: one node's files damaged before it starts against two whole peers, and those of all
-//! three at once, each node's of another kind ("helix"). Everything is read back after each case.
+//! three at once ("helix"). Everything is read back after each case. Never damages what a process has open.
 
-use std::collections::BTreeMap;
+mod helix;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +15,10 @@ use tests::cluster::{Cluster, Node, Options};
 use tests::wait;
 use tests::writers::{self, Plan, READ_WAIT, WRONG_BYTES, Writers};
 
+use helix::Owed;
+
+use crate::dump::{self, Found};
+use crate::named;
 use crate::say;
 use crate::spoil::{self, DAMAGES, Damage, Spoilt};
 
@@ -31,7 +37,6 @@ const FIRST_APPENDS: u64 = 600;
 const CASE_APPENDS: u64 = 40;
 /// A damaged node is ready or has ended within this; with all three damaged it may wait for ever.
 const DECIDE_WAIT: Duration = Duration::from_secs(60);
-const HELIX_WAIT: Duration = Duration::from_secs(12);
 const READY_WAIT: Duration = Duration::from_secs(300);
 /// What a node that doesn't start says to whoever has to act.
 const WAYS_OUT: [&str; 4] =
@@ -67,12 +72,20 @@ type Entries = Vec<Vec<Seen>>;
 
 pub(crate) type Tallies = BTreeMap<(String, Outcome), u64>;
 
+/// A damaged file of a node, and what an opened copy of its directory is beside the whole one.
+struct Case {
+    spoilt: Spoilt,
+    found: Found,
+}
+
 /// The cluster, and what is in it.
 pub(crate) struct Stand {
     cluster: Cluster,
     place: TempDir,
     round: u64,
     first: Entries,
+    /// Of all three damaged: what was owed, and how often.
+    owed: BTreeMap<(String, Owed), u64>,
 }
 
 impl Stand {
@@ -84,7 +97,8 @@ impl Stand {
         let in_memory = Path::new("/dev/shm");
         let place = if in_memory.is_dir() { in_memory.to_owned() } else { std::env::temp_dir() };
         let place = tempfile::Builder::new().prefix("weir-damage-").tempdir_in(place)?;
-        let mut stand = Self { cluster, place, round: FIRST_ROUND, first: Vec::new() };
+        let owed = BTreeMap::new();
+        let mut stand = Self { cluster, place, round: FIRST_ROUND, first: Vec::new(), owed };
         stand.first = stand.write(FIRST_APPENDS)?;
         stand.cluster.stop()?;
         for node in 0..NODES {
@@ -214,15 +228,16 @@ impl Stand {
         }
         spoil::copy_dir(&self.victim(), &self.whole(VICTIM))?;
         let Some(spoilt) = self.spoil(VICTIM, &[], entropy)? else { return self.start_all() };
-        let verdict = match self.play_one(&last) {
-            Err(error) if self.is_to_start_again(&error) => self.play_one(&last),
+        let case = self.case(VICTIM, spoilt)?;
+        let verdict = match self.play_one(&case, &last) {
+            Err(error) if self.is_to_start_again(&error) => self.play_one(&case, &last),
             done => done,
         };
         let outcome = verdict.unwrap_or_else(|error| {
-            say(&format!("WRONG: {spoilt}: {error:#}"));
+            say(&format!("WRONG: {}: {error:#}", case.spoilt));
             Outcome::Violated
         });
-        let name = format!("{}, {:?}", spoilt.target.kind, spoilt.damage);
+        let name = case.name();
         *tallies.entry((name, outcome.clone())).or_default() += 1;
         if !matches!(outcome, Outcome::Harmless | Outcome::Repaired) {
             self.cluster.nodes[VICTIM].kill();
@@ -258,12 +273,22 @@ impl Stand {
         Ok(None)
     }
 
+    /// Opens copies of a node's directory before and after it was damaged.
+    fn case(&self, node: usize, spoilt: Spoilt) -> Result<Case> {
+        let copy = self.place.path().join("copy");
+        spoil::copy_dir(&self.whole(node), &copy)?;
+        let whole = dump::dump(&copy).context("a directory before any damage")?;
+        spoil::copy_dir(&self.cluster.data_dir(node), &copy)?;
+        let found = dump::compare(&whole, &dump::dump(&copy));
+        Ok(Case { spoilt, found })
+    }
+
     /// Starts the victim and judges what it does; `last` is the newest round.
-    fn play_one(&mut self, last: &[Vec<Seen>]) -> Result<Outcome> {
+    fn play_one(&mut self, case: &Case, last: &[Vec<Seen>]) -> Result<Outcome> {
         let node = &mut self.cluster.nodes[VICTIM];
         let said = node.log_text().len();
         node.start()?;
-        let outcome = self.decided(VICTIM, said, DECIDE_WAIT)?;
+        let outcome = self.decided(VICTIM, said, DECIDE_WAIT, Some(case))?;
         match outcome {
             Outcome::Harmless | Outcome::Repaired => {
                 self.same(VICTIM, FIRST_ROUND, &self.first)?;
@@ -278,8 +303,15 @@ impl Stand {
         Ok(outcome)
     }
 
-    /// What a node that was started comes to; it said so many bytes before.
-    fn decided(&mut self, index: usize, said: usize, limit: Duration) -> Result<Outcome> {
+    /// What a node that was started comes to; it said so many bytes before. What it says of damage must name it.
+    fn decided(
+        &mut self,
+        index: usize,
+        said: usize,
+        limit: Duration,
+        case: Option<&Case>,
+    ) -> Result<Outcome> {
+        let dir = self.cluster.data_dir(index);
         let node = &mut self.cluster.nodes[index];
         let looked = wait::until("a decision", limit, || match node.ready() {
             Ok(()) => Ok(true),
@@ -290,14 +322,20 @@ impl Stand {
         let news = text.get(said..).unwrap_or_default();
         match looked {
             Err(_) => Ok(Outcome::Waits),
-            Ok(true) if REPAIRS.iter().any(|word| news.contains(word)) => Ok(Outcome::Repaired),
+            Ok(true) if REPAIRS.iter().any(|word| news.contains(word)) => {
+                case.map_or(Ok(()), |case| case.is_named_where_repaired(&dir, news))?;
+                Ok(Outcome::Repaired)
+            }
             Ok(true) => Ok(Outcome::Harmless),
             Ok(false) => {
                 let code = node.wait_end(READY_WAIT)?;
                 let line = node.own_line();
                 ensure!(matches!(code, Some(2 | 3)), "exit code {code:?}: {line}");
-                let dir = self.cluster.data_dir(index).display().to_string();
-                ensure!(line.contains(&dir), "it names no file: {line}");
+                ensure!(line.contains(&dir.display().to_string()), "it names no place: {line}");
+                // Whatever of a store is met first: an earlier case may have left it.
+                let met = line.contains("start again");
+                let case = case.filter(|case| !met || case.is_of_store());
+                case.map_or(Ok(()), |case| case.is_named_where_refused(&dir, &line))?;
                 let helps = WAYS_OUT.iter().any(|words| line.contains(words));
                 ensure!(helps, "it doesn't say what to do: {line}");
                 Ok(Outcome::Refused(code.unwrap_or_default()))
@@ -310,60 +348,37 @@ impl Stand {
         ensure!(found == expected, "{LOST}: round {round} is not as it was");
         Ok(())
     }
+}
 
-    /// A file of each node, each of another kind, then all three are started.
-    pub(crate) fn helix(&mut self, entropy: &SeededEntropy, tallies: &mut Tallies) -> Result<()> {
-        self.write(CASE_APPENDS)?;
-        self.cluster.stop()?;
-        let mut spoilt: Vec<Spoilt> = Vec::new();
-        for node in 0..NODES {
-            spoil::copy_dir(&self.cluster.data_dir(node), &self.whole(node))?;
-            let taken: Vec<_> = spoilt.iter().map(|one| one.target.kind.clone()).collect();
-            spoilt.extend(self.spoil(node, &taken, entropy)?);
-        }
-        for (node, outcome) in self.play_helix().into_iter().enumerate() {
-            let outcome = outcome.unwrap_or_else(|error| {
-                let damage: Vec<_> = spoilt.iter().map(ToString::to_string).collect();
-                say(&format!("WRONG: node {}, {}: {error:#}", node + 1, damage.join(", ")));
-                Outcome::Violated
-            });
-            let Some(spoilt) = spoilt.get(node) else { continue };
-            let name = format!("helix: {}, {:?}", spoilt.target.kind, spoilt.damage);
-            *tallies.entry((name, outcome)).or_default() += 1;
-        }
-        for node in 0..NODES {
-            self.cluster.nodes[node].kill();
-            spoil::copy_dir(&self.whole(node), &self.cluster.data_dir(node))?;
-        }
-        self.start_all().context("as they were before the damage")?;
-        self.same(0, FIRST_ROUND, &self.first)
+impl Case {
+    /// As the verdict names it.
+    fn name(&self) -> String {
+        format!("{}, {:?}", self.spoilt.target.kind, self.spoilt.damage)
     }
 
-    /// What each node comes to, and whether what it answers is right.
-    fn play_helix(&mut self) -> Vec<Result<Outcome>> {
-        let said: Vec<_> = self.cluster.nodes.iter().map(|node| node.log_text().len()).collect();
-        for node in &mut self.cluster.nodes {
-            if let Err(error) = node.start() {
-                return vec![Err(error)];
-            }
+    fn is_of_store(&self) -> bool {
+        self.spoilt.target.kind.starts_with("store/")
+    }
+
+    /// A node ends over the first that it meets, so that not every shard is told.
+    fn is_named_where_refused(&self, dir: &Path, line: &str) -> Result<()> {
+        let unnamed = named::missing(dir, &self.spoilt.target, &BTreeSet::new(), line);
+        unnamed.map_or(Ok(()), |why| bail!("{why}: {line}"))
+    }
+
+    /// An older checkpoint of which the log goes on is nothing to repair. A repair of another file's damage is of
+    /// an earlier case.
+    fn is_named_where_repaired(&self, dir: &Path, news: &str) -> Result<()> {
+        if !self.is_of_store() {
+            return Ok(());
         }
-        let outcomes = (0..NODES).map(|node| self.decided(node, said[node], HELIX_WAIT)).collect();
-        let judged = |(node, outcome): (usize, Result<Outcome>)| {
-            let address = self.cluster.nodes[node].resp();
-            match writers::read_all(&address, FIRST_ROUND, BYTES_MAX, Duration::ZERO) {
-                Err(error) if format!("{error:#}").contains(WRONG_BYTES) => return Err(error),
-                Err(_) => {}
-                Ok(found) => ensure!(found == self.first, "{LOST}: it answers other entries"),
-            }
-            outcome
-        };
-        let outcomes: Vec<Result<Outcome>> = outcomes;
-        outcomes.into_iter().enumerate().map(judged).collect()
+        let unnamed = named::missing(dir, &self.spoilt.target, &self.found.damaged, news);
+        unnamed.map_or(Ok(()), |why| bail!("{why}: {news}"))
     }
 }
 
 /// The table.
-pub(crate) fn report(tallies: &Tallies) {
+pub(crate) fn report(stand: &Stand, tallies: &Tallies) {
     say("\na node started, two whole peers; or all three damaged (helix)              cases");
     for ((name, outcome), count) in tallies {
         let outcome = match outcome {
@@ -371,5 +386,8 @@ pub(crate) fn report(tallies: &Tallies) {
             other => format!("{other:?}").to_lowercase(),
         };
         say(&format!("{name:<48}{outcome:<26}{count:>6}"));
+    }
+    for ((mode, owed), count) in &stand.owed {
+        say(&format!("{mode:<48}{:<26}{count:>6}", owed.to_string()));
     }
 }

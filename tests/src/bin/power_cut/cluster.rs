@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ::tests::mounted::Skipped;
+use ::tests::skips::NOTHING_DONE;
 use ::tests::wait;
 use anyhow::{Context, Result, ensure};
 use base::{Entropy, SeededEntropy};
@@ -163,8 +164,11 @@ pub(crate) fn run(arguments: &ClusterArguments) -> Result<ExitCode> {
         })?;
     }
     let failures: u64 = sums.values().map(|sum| sum.failures).sum();
-    let good = (failures == 0) != arguments.control || tallies.is_empty();
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (failures == 0) != arguments.control {
+        _ if tallies.is_empty() => ExitCode::from(NOTHING_DONE),
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn cut_often(

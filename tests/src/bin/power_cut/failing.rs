@@ -15,6 +15,7 @@ use checker::history::{Op, What};
 use checker::ledger::{Ledger, Line};
 use tests::cluster::{Cluster, Options, edit};
 use tests::mounted::{Mounted, ROOMY_BYTES, Skipped};
+use tests::skips::NOTHING_DONE;
 use tests::wait;
 use tests::writers::{self, Plan, READ_WAIT, Writers};
 
@@ -106,7 +107,7 @@ pub(crate) fn run(arguments: &FailingArguments) -> Result<ExitCode> {
     };
     let (Ok(mounted), None) = (mounted, &skipped) else {
         say(&format!("SKIPPED: failing syncs: {}", skipped.unwrap_or_default()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::from(NOTHING_DONE));
     };
     let ledger = match arguments.ledger {
         true => Some(Ledger::find(&std::env::current_dir()?)?),
