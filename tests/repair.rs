@@ -22,8 +22,9 @@ fn append(client: &mut Client, key: &str) {
     assert!(reply.as_error().is_none(), "{reply}");
 }
 
-fn length(client: &mut Client, key: &str) -> Option<i64> {
-    client.call(&["XLEN", key]).unwrap().as_integer()
+fn length(client: &mut Client, key: &str) -> i64 {
+    let reply = client.call(&["XLEN", key]).unwrap();
+    reply.as_integer().unwrap_or_else(|| panic!("{key}: {reply}"))
 }
 
 /// Damaged stores beside a node's own.
@@ -55,7 +56,7 @@ fn a_store_that_does_not_open_is_set_aside_refilled_by_peers_and_removed() {
     assert!(log.contains("the shard is refilled and started"), "{log}");
     let each = i64::try_from(APPENDS / keys.len()).unwrap() + 1;
     let mut client = cluster.nodes[2].client().unwrap();
-    keys.iter().for_each(|key| assert_eq!(length(&mut client, key), Some(each), "{key}"));
+    keys.iter().for_each(|key| assert_eq!(length(&mut client, key), each, "{key}"));
     wait::until("the damaged store to be removed", Duration::from_secs(10), || {
         let left = set_aside(&cluster, 2);
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
@@ -70,5 +71,5 @@ fn a_store_that_does_not_open_is_set_aside_refilled_by_peers_and_removed() {
     cluster.nodes.iter_mut().for_each(|node| node.start().unwrap());
     cluster.wait_ready(READY_WAIT).unwrap();
     cluster.wait_equal(READY_WAIT).unwrap();
-    assert_eq!(length(&mut cluster.nodes[2].client().unwrap(), "after"), Some(1));
+    assert_eq!(length(&mut cluster.nodes[2].client().unwrap(), "after"), 1);
 }

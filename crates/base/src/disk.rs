@@ -106,7 +106,10 @@ impl Disk for RealDisk {
                 made => made?,
             }
             let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            self.sync_dir(parent.unwrap_or(Path::new(".")))?;
+            let parent = parent.unwrap_or(Path::new("."));
+            self.sync_dir(parent).map_err(|error| {
+                io::Error::new(error.kind(), format!("syncing {}: {error}", parent.display()))
+            })?;
         }
         // What is no directory is said to be none.
         std::fs::read_dir(path).map(drop)
