@@ -15,12 +15,13 @@ pub(super) fn check(
     removals: &Removals,
     found: &mut Found,
 ) {
-    at_least_once(stream, ops, last, pending, found);
+    let delivered = delivered(ops);
+    at_least_once(stream, &delivered, last, pending, found);
     no_double_delivery(stream, ops, found);
     claims_hold(stream, ops, found);
     acknowledged_stays(stream, ops, pending, found);
     acknowledged_once(stream, ops, found);
-    pending_stays(stream, ops, pending, removals, found);
+    pending_stays(stream, ops, delivered, pending, removals, found);
     never_back(stream, ops, found);
 }
 
@@ -38,8 +39,13 @@ fn delivered(ops: &[&Op]) -> BTreeSet<Id> {
 }
 
 /// 9: at the end every entry was given to somebody, or is pending with somebody who did not hear.
-fn at_least_once(stream: Stream, ops: &[&Op], last: &[Seen], pending: &[Id], found: &mut Found) {
-    let delivered = delivered(ops);
+fn at_least_once(
+    stream: Stream,
+    delivered: &BTreeSet<Id>,
+    last: &[Seen],
+    pending: &[Id],
+    found: &mut Found,
+) {
     for (id, value) in last {
         if !delivered.contains(id) && !pending.contains(id) {
             found.add(9, || format!("stream {stream}: {id:?} {value} was never delivered"));
@@ -216,11 +222,11 @@ fn acknowledged_once(stream: Stream, ops: &[&Op], found: &mut Found) {
 fn pending_stays(
     stream: Stream,
     ops: &[&Op],
+    mut left: BTreeSet<Id>,
     pending: &[Id],
     removals: &Removals,
     found: &mut Found,
 ) {
-    let mut left = delivered(ops);
     for op in ops {
         if let What::Ack { ids, outcome, .. } = &op.what
             && outcome.is_possible()

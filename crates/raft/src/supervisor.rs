@@ -147,12 +147,13 @@ fn furthest(node: &Inner, group: &Group) -> Option<NodeId> {
 }
 
 fn takes_entries(node: &Inner, peer: NodeId) -> bool {
-    stays(node, peer) && node.router.peers().get(&peer).is_some_and(|peer| !peer.pressed)
+    stays(node, peer) && !node.router.peer(peer).pressed
 }
 
 /// Whether a peer is connected, and not about to stop.
 fn stays(node: &Inner, peer: NodeId) -> bool {
-    node.router.peers().get(&peer).is_some_and(|peer| peer.connected && !peer.leaving)
+    let peer = node.router.peer(peer);
+    peer.connected && !peer.leaving
 }
 
 fn measure_disk(node: &Inner) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use raft::{ShardStatus, Shards};
+use raft::ShardStatus;
 
 use crate::cluster::Cluster;
 use crate::machine::Process;
@@ -33,19 +33,14 @@ pub(crate) struct Agreed {
 }
 
 impl Agreed {
-    /// Looks at every node that runs but those that are `hurt`.
-    pub(crate) fn look(&mut self, cluster: &Cluster, hurt: &[NodeId]) {
-        let whole: Vec<(&Process, Vec<ShardStatus>)> = cluster
-            .processes()
-            .filter(|process| !hurt.contains(&process.id))
-            .map(|process| (process, process.node.outline().shards))
-            .collect();
+    /// Looks at every node that runs and is whole, as each tells of its shards.
+    pub(crate) fn look(&mut self, cluster: &Cluster, whole: &[(&Process, Vec<ShardStatus>)]) {
         let replicas = || whole.iter().flat_map(|(process, of)| of.iter().map(|it| (*process, it)));
         replicas().for_each(|(process, shard)| self.check_leader(process, shard));
         for (process, shard) in replicas() {
             self.compare(process, cluster.machines[&process.id].lives, shard);
         }
-        self.check_quorums(&whole, cluster.options.nodes);
+        self.check_quorums(whole, cluster.options.nodes);
     }
 
     /// A leader of a new term has what was committed by the last look (leader completeness). One of an earlier term

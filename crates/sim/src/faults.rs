@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::{Entropy, NodeId, ShardId};
-use raft::Shards;
+use raft::{ShardStatus, Shards};
 use store::SwitchFault;
 use tokio::time::{Instant, sleep};
 
 use crate::agreed::Agreed;
 use crate::cluster::Cluster;
+use crate::machine::Process;
 use crate::promised::Promised;
 use crate::watch::Watch;
 use crate::work::Shared;
@@ -151,8 +152,11 @@ impl Faults {
     }
 
     fn look(&mut self, cluster: &Cluster) {
-        self.promised.look(cluster, &self.hurt);
-        self.agreed.look(cluster, &self.hurt);
+        let whole = cluster.processes().filter(|process| !self.hurt.contains(&process.id));
+        let whole: Vec<(&Process, Vec<ShardStatus>)> =
+            whole.map(|process| (process, process.node.outline().shards)).collect();
+        self.promised.look(cluster, &self.hurt, &whole);
+        self.agreed.look(cluster, &whole);
     }
 
     /// Ends what is due, and takes notice of nodes that ended.
@@ -284,7 +288,7 @@ impl Faults {
         }
     }
 
-    fn process(&self, cluster: &Cluster, id: NodeId) -> Option<crate::machine::Process> {
+    fn process(&self, cluster: &Cluster, id: NodeId) -> Option<Process> {
         cluster.machines.get(&id)?.process.clone()
     }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{NodeId, ShardId};
-use raft::{Node, ShardStatus, Shards};
+use raft::{Node, ShardStatus};
 
 use crate::cluster::Cluster;
+use crate::machine::Process;
 
 /// A process that starts with data votes for nobody for so long: a little less than is promised.
 const QUIET: Duration = Duration::from_millis(850);
@@ -35,14 +36,18 @@ impl Said {
 }
 
 impl Promised {
-    /// Looks at every node that runs but those that are `hurt`.
-    pub(crate) fn look(&mut self, cluster: &Cluster, hurt: &[NodeId]) {
+    /// Looks at every node that runs but those that are `hurt`, as each tells of its shards.
+    pub(crate) fn look(
+        &mut self,
+        cluster: &Cluster,
+        hurt: &[NodeId],
+        whole: &[(&Process, Vec<ShardStatus>)],
+    ) {
         self.said.retain(|(node, _), _| !hurt.contains(node));
         self.started.retain(|(node, _), _| !hurt.contains(node));
-        for process in cluster.processes().filter(|process| !hurt.contains(&process.id)) {
+        for (process, shards) in whole {
             let life = cluster.machines[&process.id].lives;
             // A group that has just been started says nothing yet.
-            let shards = process.node.outline().shards;
             for shard in shards.iter().filter(|shard| !shard.voters.is_empty()) {
                 self.check(process.id, life, shard);
                 if process.began.elapsed() < QUIET {

@@ -306,8 +306,13 @@ impl Router {
         lock(&self.peers).clone()
     }
 
+    /// What is known of one; of a stranger, nothing.
+    pub(crate) fn peer(&self, peer: NodeId) -> Peer {
+        lock(&self.peers).get(&peer).copied().unwrap_or_default()
+    }
+
     pub(crate) fn is_connected(&self, peer: NodeId) -> bool {
-        lock(&self.peers).get(&peer).is_some_and(|peer| peer.connected)
+        self.peer(peer).connected
     }
 
     /// Asks a peer and waits for its answer.

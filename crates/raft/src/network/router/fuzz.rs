@@ -64,8 +64,7 @@ fn corpus() -> Vec<Vec<u8>> {
         to,
         clock_ms: 1250,
         disk_free: 9,
-        pressed: false,
-        leaving: false,
+        ..Envelope::default()
     };
     let vote = Vote { leader_id: LeaderId { term: 3, voted_for: 2 }, committed: true };
     let (entries, prev_log_id, leader_commit) = (Vec::new(), Some(log_id(2, 7)), None);
